@@ -1,0 +1,3 @@
+//! A cluster of virtual SPORE nodes on one machine.
+
+pub mod control;

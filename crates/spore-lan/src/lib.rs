@@ -1,0 +1,1 @@
+//! A virtual LAN: switch, DHCP, access points, faults, bridges

@@ -1,0 +1,77 @@
+//! What a node needs from the thing it runs on. A board is wiring: it holds no rule of the protocol.
+
+use embassy_net::driver::Driver;
+use embedded_storage::nor_flash::NorFlash;
+use spore_core::wifi::{RadioCommand, RadioEvent, Signal};
+
+/// A WiFi radio (or what stands in for one).
+#[allow(async_fn_in_trait, reason = "nodes are single-threaded; nothing is sent between threads")]
+pub trait Radio {
+    /// Starts an order and returns at once.
+    fn command(&mut self, command: &RadioCommand);
+    /// Waits for the next report. Must be cancel-safe: a dropped call loses no report.
+    async fn event(&mut self) -> RadioEvent;
+    /// The station's link, if there is one.
+    fn signal(&self) -> Option<Signal>;
+    /// How many clients the own access point has.
+    fn access_point_clients(&self) -> u8;
+}
+
+/// Facts and services of the hardware.
+pub trait System {
+    /// Name of the board as image headers carry it, for instance `virtual` or `esp8266`.
+    fn board(&self) -> &'static str;
+    /// Identity of the chip: the low three bytes of its hardware address on an ESP8266.
+    fn chip_id(&self) -> u32;
+    /// Version of the vendor's SDK, or of what stands in for it.
+    fn sdk_version(&self) -> &'static str;
+    /// CPU clock in MHz.
+    fn cpu_mhz(&self) -> u8;
+    /// Size of the flash chip in bytes.
+    fn flash_bytes(&self) -> u32;
+    /// Free heap in bytes. SPORE itself uses none; the SDK does.
+    fn free_heap(&self) -> u32;
+    /// Total heap in bytes.
+    fn total_heap(&self) -> u32;
+    /// Why the node last started, in words: `power on`, `restart`, `watchdog`, `exception: …`.
+    fn reset_reason(&self) -> &str;
+    /// Time the CPU has spent on this node since boot, in microseconds; wraps never.
+    fn busy_micros(&self) -> u64;
+    /// Random bits for sequence numbers, jitter and boot numbers.
+    fn entropy(&mut self) -> u64;
+    /// One line of the node's log (the serial port of a real board). No newline at the end.
+    fn log(&mut self, line: &str);
+}
+
+/// The parts of a board, handed to [`crate::run`] as values.
+pub struct Parts<B: Board + ?Sized> {
+    /// Network device: Ethernet frames in and out.
+    pub device: B::Device,
+    /// WiFi radio under it.
+    pub radio: B::Radio,
+    /// The whole flash chip; offset 0 is its first byte.
+    pub flash: B::Flash,
+    /// The rest.
+    pub system: B::System,
+}
+
+/// A kind of hardware, as a bundle of types.
+pub trait Board {
+    /// Network device.
+    type Device: Driver;
+    /// WiFi radio.
+    type Radio: Radio;
+    /// Flash chip.
+    type Flash: NorFlash;
+    /// Facts and services.
+    type System: System;
+}
+
+/// Why [`crate::run`] ended. A board acts on it: resets the chip, or (in the lab) drops the node and boots it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Somebody asked for a restart, or a new image waits for its trial.
+    Restart,
+    /// The trial of this image ran out of time: restart without confirming.
+    TrialFailed,
+}

@@ -1,0 +1,2 @@
+//! The spore command.
+fn main() {}

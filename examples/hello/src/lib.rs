@@ -1,0 +1,3 @@
+//! The smallest SPORE service
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! A SPORE service that switches a relay
+#![no_std]
+#![forbid(unsafe_code)]
