@@ -1,1 +1,16 @@
-//! A virtual LAN: switch, DHCP, access points, faults, bridges
+//! A virtual LAN on one thread: time, tasks, an Ethernet switch with faults, access points, DHCP, and ways out
+//! of it to the host (TCP bridge, TAP interface, QEMU).
+//!
+//! Nothing in here knows what a SPORE node is, save for the words of its radio (`spore_core::wifi`). Everything
+//! belongs to the thread that made it; a process runs as many LANs as it has threads. Linking this crate supplies
+//! the process with its [`embassy_time`] driver ([`clock`]).
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod executor;
+pub mod faults;
+pub mod pcap;
+pub mod switch;
+
+/// A hardware address.
+pub type Mac = [u8; 6];

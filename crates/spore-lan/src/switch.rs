@@ -1,0 +1,642 @@
+//! An Ethernet switch inside the process.
+//!
+//! Sending is synchronous: a frame is in its receivers' queues when the sender's call returns. A broadcast is shared
+//! by all receivers, not copied. Queues are bounded; what does not fit is dropped and counted. A frame that
+//! [`crate::faults`] delay lies in its receiver's port until it is due, and the receiver's own task is woken then.
+
+use crate::Mac;
+use crate::clock;
+use crate::faults::{Faults, Passage, Rng};
+use embassy_net_driver::{
+    Capabilities, Driver, HardwareAddress, LinkState, RxToken as NetRxToken, TxToken as NetTxToken,
+};
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// The longest frame, Ethernet header included, checksum not (IEEE 802.3 with 1,500 bytes of payload).
+pub const MAX_FRAME: usize = 1_514;
+/// The shortest: two addresses and a type.
+const MIN_FRAME: usize = 14;
+/// Frames a port holds for its receiver, unless said otherwise.
+pub const DEFAULT_QUEUE: usize = 128;
+/// Addresses a switch learns; frames to others are flooded.
+const LEARNED: usize = 8_192;
+
+/// A frame shared by all who are to receive it.
+pub type Frame = Rc<[u8]>;
+
+/// Traffic of a port or of a whole switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames sent.
+    pub sent_frames: u64,
+    /// Bytes sent, Ethernet headers included.
+    pub sent_bytes: u64,
+    /// Frames put into a receiver's queue; a broadcast counts once for each.
+    pub delivered_frames: u64,
+    /// Bytes of those.
+    pub delivered_bytes: u64,
+    /// Frames lost to [`crate::faults`].
+    pub lost: u64,
+    /// Frames lost because the receiver's queue was full.
+    pub overrun: u64,
+    /// Frames refused: longer than [`MAX_FRAME`], shorter than a header, or sent without link.
+    pub refused: u64,
+}
+
+/// Counters that outlive the port they count for.
+#[derive(Debug, Clone, Default)]
+pub struct SharedCounters(Rc<Cell<Counters>>);
+
+impl SharedCounters {
+    /// All zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What they show now.
+    pub fn get(&self) -> Counters {
+        self.0.get()
+    }
+
+    fn update(&self, change: impl Fn(&mut Counters)) {
+        let mut counters = self.0.get();
+        change(&mut counters);
+        self.0.set(counters);
+    }
+}
+
+/// How to attach a port.
+#[derive(Debug, Clone)]
+pub struct PortOptions {
+    /// Address of the port.
+    pub mac: Mac,
+    /// Frames it holds for its receiver, delayed ones included.
+    pub queue: usize,
+    /// What to count its traffic in.
+    pub counters: SharedCounters,
+}
+
+impl PortOptions {
+    /// A usual port.
+    pub fn new(mac: Mac) -> Self {
+        Self { mac, queue: DEFAULT_QUEUE, counters: SharedCounters::new() }
+    }
+}
+
+/// A frame that waits for its time. Ordered by time, then by the order of sending.
+type Delayed = Reverse<(u64, u64, Frame)>;
+
+/// The part of a port that the switch knows.
+struct PortState {
+    mac: Mac,
+    capacity: usize,
+    link: Cell<bool>,
+    queue: RefCell<VecDeque<Frame>>,
+    delayed: RefCell<BinaryHeap<Delayed>>,
+    waker: RefCell<Option<Waker>>,
+    counters: SharedCounters,
+}
+
+impl PortState {
+    fn wake(&self) {
+        let waker = self.waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn register(&self, cx: &Context<'_>) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            slot.replace(cx.waker().clone());
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.borrow().len() + self.delayed.borrow().len() >= self.capacity
+    }
+
+    /// The next frame that is due.
+    fn pop(&self) -> Option<Frame> {
+        let due = {
+            let mut delayed = self.delayed.borrow_mut();
+            match delayed.peek() {
+                Some(Reverse((at, ..))) if *at <= clock::now_micros() => delayed.pop(),
+                _ => None,
+            }
+        };
+        match due {
+            Some(Reverse((.., frame))) => Some(frame),
+            None => self.queue.borrow_mut().pop_front(),
+        }
+    }
+
+    /// The next frame, or a promise to wake the caller for it.
+    fn poll_receive(&self, cx: &Context<'_>) -> Option<Frame> {
+        let frame = self.pop();
+        if frame.is_none() {
+            self.register(cx);
+            if let Some(Reverse((at, ..))) = self.delayed.borrow().peek() {
+                embassy_time_driver::schedule_wake(*at, cx.waker());
+            }
+        }
+        frame
+    }
+
+    fn set_link(&self, up: bool) {
+        if self.link.replace(up) != up {
+            if !up {
+                self.queue.borrow_mut().clear();
+                self.delayed.borrow_mut().clear();
+            }
+            self.wake();
+        }
+    }
+}
+
+/// Sees every frame that is sent, before faults: time in microseconds, frame.
+pub type Tap = Box<dyn FnMut(u64, &[u8])>;
+
+struct Inner {
+    ports: BTreeMap<u64, Rc<PortState>>,
+    next_port: u64,
+    /// Which port an address was last seen at.
+    learned: HashMap<Mac, u64>,
+    rng: Rng,
+    next_delayed: u64,
+}
+
+struct Shared {
+    inner: RefCell<Inner>,
+    faults: Faults,
+    counters: SharedCounters,
+    tap: RefCell<Option<Tap>>,
+    /// Where a frame under construction lies.
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// An Ethernet switch. Clones are handles to the same one; it lives as long as a handle or a port does.
+#[derive(Clone)]
+pub struct Switch(Rc<Shared>);
+
+impl Switch {
+    /// A switch without ports. The seed decides all chances of its faults.
+    pub fn new(seed: u64) -> Self {
+        Self(Rc::new(Shared {
+            inner: RefCell::new(Inner {
+                ports: BTreeMap::new(),
+                next_port: 0,
+                learned: HashMap::new(),
+                rng: Rng::with_seed(seed),
+                next_delayed: 0,
+            }),
+            faults: Faults::default(),
+            counters: SharedCounters::new(),
+            tap: RefCell::new(None),
+            scratch: RefCell::new(Vec::new()),
+        }))
+    }
+
+    /// Plugs a port in, with its link up.
+    pub fn attach(&self, mac: Mac) -> Port {
+        self.attach_with(PortOptions::new(mac))
+    }
+
+    /// Plugs a port in, with its link up.
+    pub fn attach_with(&self, options: PortOptions) -> Port {
+        let state = Rc::new(PortState {
+            mac: options.mac,
+            capacity: options.queue.max(1),
+            link: Cell::new(true),
+            queue: RefCell::default(),
+            delayed: RefCell::default(),
+            waker: RefCell::default(),
+            counters: options.counters,
+        });
+        let mut inner = self.0.inner.borrow_mut();
+        let id = inner.next_port;
+        inner.next_port += 1;
+        inner.ports.insert(id, state.clone());
+        Port { id, state, switch: self.clone(), scratch: Vec::new() }
+    }
+
+    /// The faults of this switch.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// Traffic of all ports since the start.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.get()
+    }
+
+    /// How many ports are plugged in.
+    pub fn ports(&self) -> usize {
+        self.0.inner.borrow().ports.len()
+    }
+
+    /// Shows every frame sent from now on to `tap`, for instance to write it with [`crate::pcap`]; `None` ends it.
+    pub fn set_tap(&self, tap: Option<Tap>) {
+        let old = self.0.tap.replace(tap);
+        drop(old);
+    }
+
+    fn count(&self, port: &PortState, change: impl Fn(&mut Counters)) {
+        port.counters.update(&change);
+        self.0.counters.update(&change);
+    }
+
+    fn send(&self, id: u64, from: &PortState, bytes: &[u8]) {
+        if !from.link.get() || bytes.len() > MAX_FRAME || bytes.len() < MIN_FRAME {
+            self.count(from, |counters| counters.refused += 1);
+            return;
+        }
+        self.count(from, |counters| {
+            counters.sent_frames += 1;
+            counters.sent_bytes += bytes.len() as u64;
+        });
+        if let Some(tap) = self.0.tap.borrow_mut().as_mut() {
+            tap(clock::now_micros(), bytes);
+        }
+        let frame = Frame::from(bytes);
+        let (Some(destination), Some(source)) = (bytes.first_chunk::<6>(), bytes[6..].first_chunk::<6>())
+        else {
+            return;
+        };
+        let is_group = |mac: &Mac| mac[0] & 1 == 1;
+        let mut inner = self.0.inner.borrow_mut();
+        let inner = &mut *inner;
+        if !is_group(source) && (inner.learned.len() < LEARNED || inner.learned.contains_key(source)) {
+            inner.learned.insert(*source, id);
+        }
+        let known = if is_group(destination) { None } else { inner.learned.get(destination) };
+        if let Some(&target) = known {
+            if target != id
+                && let Some(port) = inner.ports.get(&target)
+            {
+                self.pass(&mut inner.rng, &mut inner.next_delayed, from, port, &frame);
+            }
+            return;
+        }
+        for (&target, port) in &inner.ports {
+            if target != id {
+                self.pass(&mut inner.rng, &mut inner.next_delayed, from, port, &frame);
+            }
+        }
+    }
+
+    /// Lets a frame pass from port to port, faults permitting.
+    fn pass(&self, rng: &mut Rng, seq: &mut u64, from: &PortState, to: &PortState, frame: &Frame) {
+        if !to.link.get() {
+            return;
+        }
+        if self.0.faults.is_empty() {
+            self.deliver(to, frame.clone(), 0, seq);
+            return;
+        }
+        let fate = self.0.faults.judge(&Passage { from: from.mac, to: to.mac, frame }, rng);
+        if fate.lost {
+            self.count(to, |counters| counters.lost += 1);
+            return;
+        }
+        let mut frame = frame.clone();
+        if fate.flipped_bits > 0 {
+            let mut bytes = frame.to_vec();
+            for _ in 0..fate.flipped_bits {
+                let at = rng.usize(0..bytes.len());
+                bytes[at] ^= 1 << rng.u32(0..8);
+            }
+            frame = Frame::from(bytes);
+        }
+        let delay = fate.delay.as_micros();
+        self.deliver(to, frame.clone(), delay, seq);
+        for copy in fate.copies {
+            self.deliver(to, frame.clone(), delay + copy.as_micros(), seq);
+        }
+    }
+
+    fn deliver(&self, to: &PortState, frame: Frame, delay: u64, seq: &mut u64) {
+        if to.is_full() {
+            self.count(to, |counters| counters.overrun += 1);
+            return;
+        }
+        self.count(to, |counters| {
+            counters.delivered_frames += 1;
+            counters.delivered_bytes += frame.len() as u64;
+        });
+        if delay == 0 {
+            to.queue.borrow_mut().push_back(frame);
+        } else {
+            *seq += 1;
+            to.delayed.borrow_mut().push(Reverse((clock::now_micros() + delay, *seq, frame)));
+        }
+        // With a delayed frame too: the receiver then asks to be woken when it is due.
+        to.wake();
+    }
+
+    fn detach(&self, id: u64) {
+        let mut inner = self.0.inner.borrow_mut();
+        inner.ports.remove(&id);
+        inner.learned.retain(|_, port| *port != id);
+    }
+
+    fn forget(&self, id: u64) {
+        self.0.inner.borrow_mut().learned.retain(|_, port| *port != id);
+    }
+}
+
+/// A place on a switch: a network device ([`Driver`]) for embassy-net, or a plain source and sink of frames.
+/// Dropping it unplugs it.
+pub struct Port {
+    id: u64,
+    state: Rc<PortState>,
+    switch: Switch,
+    /// Where a frame lies while its receiver reads it: receivers may write to it, and others hold the same frame.
+    scratch: Vec<u8>,
+}
+
+impl Port {
+    /// Address it was attached with.
+    pub fn mac(&self) -> Mac {
+        self.state.mac
+    }
+
+    /// A handle to its link and counters.
+    pub fn control(&self) -> PortControl {
+        PortControl { id: self.id, state: Rc::downgrade(&self.state), switch: Rc::downgrade(&self.switch.0) }
+    }
+
+    /// Traffic of this port.
+    pub fn counters(&self) -> Counters {
+        self.state.counters.get()
+    }
+
+    /// Whether its link is up.
+    pub fn is_up(&self) -> bool {
+        self.state.link.get()
+    }
+
+    /// Sends a frame, Ethernet header first. Never waits.
+    pub fn send(&self, frame: &[u8]) {
+        self.switch.send(self.id, &self.state, frame);
+    }
+
+    /// The next frame, if one is there.
+    pub fn try_receive(&self) -> Option<Frame> {
+        self.state.pop()
+    }
+
+    /// Waits for the next frame. Cancel-safe. One task at a time may wait.
+    pub async fn receive(&self) -> Frame {
+        poll_fn(|cx| self.state.poll_receive(cx).map_or(Poll::Pending, Poll::Ready)).await
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.switch.detach(self.id);
+    }
+}
+
+/// Controls a [`Port`] that somebody else owns. Does nothing once the port is gone.
+#[derive(Clone)]
+pub struct PortControl {
+    id: u64,
+    state: Weak<PortState>,
+    switch: Weak<Shared>,
+}
+
+impl PortControl {
+    /// Plugs the cable in or out. Frames waiting in a port without link are lost.
+    pub fn set_link(&self, up: bool) {
+        if let Some(state) = self.state.upgrade() {
+            state.set_link(up);
+            if let (false, Some(switch)) = (up, self.switch.upgrade()) {
+                Switch(switch).forget(self.id);
+            }
+        }
+    }
+
+    /// Whether the port exists and its link is up.
+    pub fn is_up(&self) -> bool {
+        self.state.upgrade().is_some_and(|state| state.link.get())
+    }
+}
+
+/// A received frame.
+pub struct RxToken<'a>(&'a mut [u8]);
+
+impl NetRxToken for RxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
+        f(self.0)
+    }
+}
+
+/// Leave to send a frame.
+pub struct TxToken<'a> {
+    id: u64,
+    state: &'a Rc<PortState>,
+    switch: &'a Switch,
+}
+
+impl NetTxToken for TxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut buffer = self.switch.0.scratch.take();
+        buffer.clear();
+        buffer.resize(len, 0);
+        let result = f(&mut buffer);
+        self.switch.send(self.id, self.state, &buffer);
+        self.switch.0.scratch.replace(buffer);
+        result
+    }
+}
+
+impl Driver for Port {
+    type RxToken<'a> = RxToken<'a>;
+    type TxToken<'a> = TxToken<'a>;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(RxToken<'_>, TxToken<'_>)> {
+        let frame = self.state.poll_receive(cx)?;
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&frame);
+        let transmit = TxToken { id: self.id, state: &self.state, switch: &self.switch };
+        Some((RxToken(&mut self.scratch), transmit))
+    }
+
+    fn transmit(&mut self, _: &mut Context<'_>) -> Option<TxToken<'_>> {
+        Some(TxToken { id: self.id, state: &self.state, switch: &self.switch })
+    }
+
+    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
+        self.state.register(cx);
+        if self.state.link.get() { LinkState::Up } else { LinkState::Down }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities()
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.state.mac)
+    }
+}
+
+/// What devices on a switch can do.
+pub(crate) fn capabilities() -> Capabilities {
+    let mut capabilities = Capabilities::default();
+    capabilities.max_transmission_unit = MAX_FRAME;
+    capabilities
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Mode;
+    use crate::executor::World;
+    use crate::faults::{Effect, Fault};
+    use embassy_time::{Duration, Instant};
+    use std::rc::Rc;
+
+    fn mac(n: u8) -> Mac {
+        [2, 0, 0, 0, 0, n]
+    }
+
+    fn frame(to: Mac, from: Mac, body: &[u8]) -> Vec<u8> {
+        [&to[..], &from, &[0x88, 0xb5], body].concat()
+    }
+
+    const ALL: Mac = [0xff; 6];
+
+    #[test]
+    fn it_floods_learns_and_forgets() {
+        let switch = Switch::new(1);
+        let [a, b, c] = [1, 2, 3].map(|n| switch.attach(mac(n)));
+        // Unknown: flooded, but not back.
+        a.send(&frame(mac(2), mac(1), b"x"));
+        assert!(a.try_receive().is_none() && b.try_receive().is_some() && c.try_receive().is_some());
+        // The answer goes to where the question came from.
+        b.send(&frame(mac(1), mac(2), b"y"));
+        assert!(a.try_receive().is_some() && c.try_receive().is_none());
+        a.send(&frame(mac(2), mac(1), b"z"));
+        assert!(b.try_receive().is_some() && c.try_receive().is_none());
+        // An address that moves is learned anew.
+        c.send(&frame(ALL, mac(2), b"moved"));
+        assert!(a.try_receive().is_some() && b.try_receive().is_some());
+        a.send(&frame(mac(2), mac(1), b"w"));
+        assert!(b.try_receive().is_none() && c.try_receive().is_some());
+        drop(c);
+        assert_eq!(switch.ports(), 2);
+        a.send(&frame(mac(2), mac(1), b"v"));
+        assert!(b.try_receive().is_some(), "flooded again");
+    }
+
+    #[test]
+    fn a_broadcast_is_shared_not_copied() {
+        let switch = Switch::new(1);
+        let [a, b, c] = [1, 2, 3].map(|n| switch.attach(mac(n)));
+        a.send(&frame(ALL, mac(1), b"all"));
+        let (first, second) = (b.try_receive().unwrap(), c.try_receive().unwrap());
+        assert!(Rc::ptr_eq(&first, &second));
+        let total = switch.counters();
+        assert_eq!((total.sent_frames, total.sent_bytes), (1, 17));
+        assert_eq!((total.delivered_frames, total.delivered_bytes), (2, 34));
+        assert_eq!(a.counters().sent_frames, 1);
+        assert_eq!(b.counters().delivered_frames, 1);
+    }
+
+    #[test]
+    fn full_queues_and_bad_frames_are_counted() {
+        let switch = Switch::new(1);
+        let a = switch.attach(mac(1));
+        let b = switch.attach_with(PortOptions { queue: 2, ..PortOptions::new(mac(2)) });
+        for _ in 0..5 {
+            a.send(&frame(mac(2), mac(1), b""));
+        }
+        assert_eq!((b.counters().delivered_frames, b.counters().overrun), (2, 3));
+        a.send(&[0; MAX_FRAME + 1]);
+        a.send(&[0; 13]);
+        a.control().set_link(false);
+        a.send(&frame(mac(2), mac(1), b""));
+        assert_eq!(a.counters().refused, 3);
+    }
+
+    #[test]
+    fn a_port_without_link_hears_nothing() {
+        let switch = Switch::new(1);
+        let [a, b] = [1, 2].map(|n| switch.attach(mac(n)));
+        let control = b.control();
+        a.send(&frame(ALL, mac(1), b"waiting"));
+        control.set_link(false);
+        assert!(!control.is_up() && !b.is_up());
+        a.send(&frame(ALL, mac(1), b"unheard"));
+        control.set_link(true);
+        assert!(b.try_receive().is_none());
+        a.send(&frame(ALL, mac(1), b"heard"));
+        assert!(b.try_receive().is_some());
+        drop(b);
+        control.set_link(true);
+        assert!(!control.is_up());
+    }
+
+    #[test]
+    fn delayed_frames_come_in_time_and_in_their_order() {
+        let world = World::new(Mode::Virtual);
+        let switch = Switch::new(7);
+        let [a, b] = [1, 2].map(|n| switch.attach(mac(n)));
+        let (base, jitter) = (Duration::from_millis(10), Duration::from_millis(50));
+        let guard = switch.faults().scoped(Fault::delay(base, jitter));
+        for n in 0..20 {
+            a.send(&frame(ALL, mac(1), &[n]));
+        }
+        drop(guard);
+        a.send(&frame(ALL, mac(1), &[99]));
+        let mut heard = Vec::new();
+        world.run_until(async {
+            for _ in 0..21 {
+                heard.push((Instant::now().as_millis(), b.receive().await[14]));
+            }
+        });
+        assert_eq!(heard[0], (0, 99), "the undelayed one overtakes all");
+        let order: Vec<_> = heard[1..].iter().map(|(_, n)| *n).collect();
+        assert!(!order.is_sorted(), "jitter reorders");
+        assert!((10..=60).contains(&Instant::now().as_millis()));
+    }
+
+    #[test]
+    fn duplicates_and_flipped_bits_arrive() {
+        let world = World::new(Mode::Virtual);
+        let switch = Switch::new(7);
+        let [a, b] = [1, 2].map(|n| switch.attach(mac(n)));
+        switch.faults().add(Fault::from(Effect::Duplicate { chance: 1.0 }));
+        switch.faults().add(Fault::from(Effect::Corrupt { chance: 1.0 }));
+        let sent = frame(ALL, mac(1), b"body");
+        a.send(&sent);
+        let first = b.try_receive().unwrap();
+        let flipped: u32 = first.iter().zip(&sent).map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert_eq!(flipped, 1);
+        assert!(b.try_receive().is_none());
+        let second = world.run_until(b.receive());
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_tap_sees_each_frame_once() {
+        let switch = Switch::new(1);
+        let [a, _b, _c] = [1, 2, 3].map(|n| switch.attach(mac(n)));
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let sink = seen.clone();
+        switch.set_tap(Some(Box::new(move |_, frame| sink.borrow_mut().push(frame.to_vec()))));
+        switch.faults().add(Fault::loss(1.0));
+        a.send(&frame(ALL, mac(1), b"lost"));
+        assert_eq!(*seen.borrow(), [frame(ALL, mac(1), b"lost")]);
+        switch.set_tap(None);
+        a.send(&frame(ALL, mac(1), b"more"));
+        assert_eq!(seen.borrow().len(), 1);
+        assert_eq!(switch.counters().lost, 4);
+    }
+}
