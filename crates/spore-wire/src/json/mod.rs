@@ -1,0 +1,41 @@
+//! JSON without allocation: a push scanner, a writer, and a view of small objects.
+//!
+//! * [`Scanner`] reads documents of any length in pieces of any size, in constant memory.
+//! * [`Members`] walks over the members of an object that lies in memory as a whole, borrowing from it.
+//! * [`JsonWriter`] writes, setting commas and escapes by itself.
+//!
+//! # Panics
+//! Nothing here panics on any input. [`Scanner`]'s result does not depend on how the bytes are cut into pieces.
+
+mod scan;
+mod view;
+mod write;
+
+pub use scan::{MAX_DEPTH, Scalar, Scanner, Token};
+pub use view::{Members, RawStr, Value};
+pub use write::{JsonWriter, SliceWriter};
+
+use core::fmt;
+
+/// Why a document was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// Not JSON.
+    Syntax,
+    /// Nested deeper than [`MAX_DEPTH`].
+    Depth,
+    /// The document ended too early.
+    Truncated,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JsonError::Syntax => "not JSON",
+            JsonError::Depth => "nested too deeply",
+            JsonError::Truncated => "JSON ends too early",
+        })
+    }
+}
+
+impl core::error::Error for JsonError {}
