@@ -1,5 +1,26 @@
 //! Every decision a SPORE node takes, free of I/O.
+//!
+//! Nothing here reads a clock, a socket, flash or a random source: time comes in as [`time::Instant`], randomness
+//! as a seed for [`rng::Rng`], what was heard as plain values. What is to be done comes out as plain values. All
+//! tables have the capacities of [`limits`]; when one is full the caller gets a typed refusal, never a panic.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`members`] | who is in the cluster and how alive |
+//! | [`wifi`] | station or access point, and when to try again |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
+pub mod hostname;
+pub mod intern;
+pub mod json;
+mod labels;
+pub mod limits;
+pub mod members;
+pub mod rng;
+pub mod time;
 pub mod wifi;

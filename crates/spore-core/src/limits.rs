@@ -1,0 +1,55 @@
+//! Every capacity of a node, with its unit, its cost in RAM and the reason for its size.
+//!
+//! RAM figures are for the ESP8266 (32-bit) unless said otherwise.
+
+/// Members one node knows, itself not counted. 56 bytes each; with the string tables below 16 KiB in all.
+/// A /24 has 254 addresses; an access point of this class serves far fewer.
+pub const MEMBERS: usize = 254;
+/// Bytes of a hostname, as [`spore_wire::Hostname`]. `esp_3f9ec1` needs 10; 24 lets a person write `kitchen-relay-left`.
+pub const HOSTNAME: usize = spore_wire::Hostname::MAX;
+/// Different SDK versions remembered among members, 34 bytes each.
+pub const SDKS: usize = 4;
+/// Bytes of an SDK version: `2.2.2-dev(38a443e)` needs 18.
+pub const SDK: usize = 32;
+/// Different firmware versions remembered among members, 26 bytes each. A roll-out has two or three at a time.
+pub const VERSIONS: usize = 8;
+/// Bytes of a firmware version.
+pub const VERSION: usize = 24;
+/// Different boards remembered among members, 18 bytes each.
+pub const BOARDS: usize = 4;
+/// Bytes of a board's name.
+pub const BOARD: usize = 16;
+/// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
+pub const LABEL_SETS: usize = 8;
+/// Bytes of one member's set of labels as `key=value` lines. What does not fit is left out, whole labels at a time.
+pub const LABEL_SET: usize = 128;
+/// Different catalogue hashes remembered among members, 5 bytes each.
+pub const CATALOGUE_HASHES: usize = 16;
+/// Foreign catalogues stored. One per firmware in the cluster, so a roll-out over three roles needs six.
+pub const CATALOGUES: usize = 6;
+/// Bytes of one stored foreign catalogue: some 25 endpoints.
+pub const CATALOGUE_BYTES: usize = 768;
+
+/// Bytes of an event's name (docs/api.md).
+pub const EVENT_NAME: usize = 32;
+/// Bytes of an event's data, and of name and data together for user events (docs/api.md).
+pub const EVENT_DATA: usize = 512;
+/// Callbacks on one node's bus, 24 bytes each.
+pub const SUBSCRIBERS: usize = 16;
+/// How deep callbacks may fire from within callbacks. Each level costs stack.
+pub const EVENT_DEPTH: u8 = 4;
+/// Bytes of the log of events that asynchronous subscribers and WebSockets read: three of the largest, dozens of usual size.
+pub const EVENT_LOG: usize = 2048;
+/// Origins whose cluster events are told apart from repetitions, 24 bytes each. Least recently heard makes room.
+pub const EVENT_ORIGINS: usize = 64;
+/// Own cluster events being sent and repeated, 560 bytes each.
+pub const OUTGOING: usize = 8;
+
+/// Periodic tasks: six built in, ten for services. 72 bytes each.
+pub const TASKS: usize = 16;
+/// Bytes of a task's name: `service.task`.
+pub const TASK_NAME: usize = 24;
+/// Shortest interval of a task in milliseconds (docs/api.md).
+pub const TASK_INTERVAL_MIN_MS: u32 = 10;
+/// Longest interval of a task in milliseconds (docs/api.md).
+pub const TASK_INTERVAL_MAX_MS: u32 = 3_600_000;
