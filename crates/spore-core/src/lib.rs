@@ -7,6 +7,8 @@
 //! | module | decides |
 //! |---|---|
 //! | [`members`] | who is in the cluster and how alive |
+//! | [`events`] | who hears of what, here and on the cluster |
+//! | [`tasks`] | which periodic task runs next |
 //! | [`wifi`] | station or access point, and when to try again |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -15,6 +17,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod events;
 pub mod hostname;
 pub mod intern;
 pub mod json;
@@ -22,5 +25,6 @@ mod labels;
 pub mod limits;
 pub mod members;
 pub mod rng;
+pub mod tasks;
 pub mod time;
 pub mod wifi;
