@@ -112,12 +112,12 @@ impl Verifier {
     }
 
     /// The verdict, when all bytes were handed in.
-    pub fn finish(self) -> Result<Verified, ImageError> {
-        if let Some(error) = self.error {
-            return Err(error);
+    pub fn finish(&self) -> Result<Verified, ImageError> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let Progress { received, total } = self.progress();
-        let Some(header) = self.header else {
+        let Some(header) = &self.header else {
             let expected = u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX);
             return Err(ImageError::Truncated { expected, received });
         };
@@ -126,10 +126,10 @@ impl Verifier {
         {
             return Err(ImageError::Truncated { expected, received });
         }
-        if self.hash.finalize()[..] != header.sha256 {
+        if self.hash.clone().finalize()[..] != header.sha256 {
             return Err(ImageError::WrongChecksum);
         }
-        Ok(Verified { header })
+        Ok(Verified { header: header.clone() })
     }
 }
 

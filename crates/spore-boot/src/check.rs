@@ -1,0 +1,85 @@
+//! The check of an image that lies in a slot.
+
+use crate::{PAGE, Page, read};
+use core::fmt;
+use embedded_storage::nor_flash::{NorFlashErrorKind, ReadNorFlash};
+use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Region, SECTOR, Slot, Verified, Verifier};
+
+/// Why a slot cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SlotFault {
+    /// It holds no whole image for this board.
+    Image(ImageError),
+    /// It cannot be read.
+    Flash(NorFlashErrorKind),
+}
+
+impl fmt::Display for SlotFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(f),
+            Self::Flash(kind) => write!(f, "the flash chip reports an error: {kind}"),
+        }
+    }
+}
+
+impl core::error::Error for SlotFault {}
+
+impl From<NorFlashErrorKind> for SlotFault {
+    fn from(kind: NorFlashErrorKind) -> Self {
+        Self::Flash(kind)
+    }
+}
+
+/// Reads an image back and checks header and SHA-256, a sector a step, so that a node can do other things between.
+#[derive(Debug, Clone)]
+pub struct SlotCheck {
+    region: Region,
+    verifier: Verifier,
+}
+
+impl SlotCheck {
+    /// A check of what lies in `slot`, for the board named.
+    pub fn new(map: &FlashMap, slot: Slot, board: &str) -> Self {
+        Self { region: map.slot(slot), verifier: Verifier::new(board, map.slot_bytes()) }
+    }
+
+    /// Reads up to 4096 bytes more. `Ok(None)`: not through yet, call again.
+    pub fn step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<Option<Verified>, SlotFault> {
+        let mut page = Page([0; PAGE]);
+        for _ in 0..SECTOR as usize / PAGE {
+            let progress = self.verifier.progress();
+            let total = progress.total.unwrap_or(HEADER_BYTES as u32);
+            let missing = total.saturating_sub(progress.received);
+            if missing == 0 {
+                return self.verifier.finish().map(Some).map_err(SlotFault::Image);
+            }
+            let wanted = missing.min(PAGE as u32);
+            // Whole words are read; the slot ends on a sector, so that these are always there.
+            let words = &mut page.0[..wanted.next_multiple_of(4) as usize];
+            read(flash, self.region.offset.saturating_add(progress.received), words)?;
+            self.verifier.update(&words[..wanted as usize]).map_err(SlotFault::Image)?;
+        }
+        Ok(None)
+    }
+
+    /// All steps at once.
+    pub fn run<F: ReadNorFlash>(mut self, flash: &mut F) -> Result<Verified, SlotFault> {
+        loop {
+            if let Some(verified) = self.step(flash)? {
+                return Ok(verified);
+            }
+        }
+    }
+}
+
+/// The header in a slot, its payload unchecked.
+pub(crate) fn header<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    slot: Slot,
+) -> Result<Header, SlotFault> {
+    let mut page = Page([0; PAGE]);
+    read(flash, map.slot(slot).offset, &mut page.0)?;
+    Header::parse(&page.0).map_err(SlotFault::Image)
+}

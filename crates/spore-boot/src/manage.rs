@@ -1,0 +1,148 @@
+//! What a running node asks and tells the boot record: confirm, revert, status.
+
+use crate::boot::reverted;
+use crate::check::{SlotCheck, SlotFault, header};
+use crate::record::{self, LastUpdate, Outcome, Reason, RecordError, State};
+use core::fmt;
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+use spore_image::{FlashMap, Header, Slot};
+
+/// Ends the trial of the running image well. Returns whether there was one; without, nothing is written.
+pub fn confirm<F: NorFlash>(flash: &mut F, map: &FlashMap) -> Result<bool, RecordError> {
+    let Some(mut record) = record::read(flash, map)? else { return Ok(false) };
+    if record.state == State::Confirmed {
+        return Ok(false);
+    }
+    record.state = State::Confirmed;
+    if let Some(last) = &mut record.last_update {
+        last.outcome = Outcome::Confirmed;
+        last.reason = Reason::None;
+    }
+    record::write(flash, map, &record)?;
+    Ok(true)
+}
+
+/// Why the node cannot go back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevertError {
+    /// The other slot holds nothing that could be started.
+    NothingThere(SlotFault),
+    /// The boot record could not be read or written.
+    Record(RecordError),
+}
+
+impl fmt::Display for RevertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingThere(_) => {
+                f.write_str("the other slot holds no image to go back to; install one (nothing was changed)")
+            }
+            Self::Record(error) => write!(f, "{error} (nothing was changed)"),
+        }
+    }
+}
+
+impl core::error::Error for RevertError {}
+
+impl From<RecordError> for RevertError {
+    fn from(error: RecordError) -> Self {
+        Self::Record(error)
+    }
+}
+
+/// Has the next start run the image of the other slot, trial or not, if that image is whole. Returns its slot.
+///
+/// Reads the whole slot before it returns; use it where a second of work does no harm.
+pub fn revert<F: NorFlash>(flash: &mut F, map: &FlashMap, board: &str) -> Result<Slot, RevertError> {
+    let record = record::read(flash, map)?
+        .ok_or(RevertError::NothingThere(SlotFault::Image(spore_image::ImageError::Empty)))?;
+    SlotCheck::new(map, record.active.other(), board).run(flash).map_err(RevertError::NothingThere)?;
+    let left = header(flash, map, record.active).ok().map(|header| header.version);
+    let mut record = reverted(record, Reason::Requested);
+    if let Some(last) = &mut record.last_update {
+        last.version = left;
+    }
+    record::write(flash, map, &record)?;
+    Ok(record.active)
+}
+
+/// How a slot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotState {
+    /// Active and proved.
+    Confirmed,
+    /// Active and on trial.
+    Trial,
+    /// Not active, but there is an image: the one before, or one that failed.
+    Spare,
+    /// No image header.
+    Empty,
+}
+
+impl SlotState {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Trial => "trial",
+            Self::Spare => "spare",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+impl fmt::Display for SlotState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A slot and its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotStatus {
+    /// Which.
+    pub slot: Slot,
+    /// How it stands.
+    pub state: SlotState,
+    /// Header of the image in it. The payload is not checked here.
+    pub header: Option<Header>,
+}
+
+/// Both slots and the last update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Slot A, slot B.
+    pub slots: [SlotStatus; 2],
+    /// Starts since the flash was new.
+    pub boot_count: u32,
+    /// How the last update ended.
+    pub last_update: Option<LastUpdate>,
+}
+
+/// Reads how things stand: record and headers, about 9 KB of flash. After an installation the active slot is the one
+/// the *next* start runs.
+pub fn status<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Status, RecordError> {
+    let record = record::read(flash, map)?;
+    let mut slot = |slot: Slot| {
+        let header = match header(flash, map, slot) {
+            Ok(header) => Some(header),
+            Err(SlotFault::Image(_)) => None,
+            Err(SlotFault::Flash(kind)) => return Err(RecordError::Flash(kind)),
+        };
+        let state = match (&header, &record) {
+            (None, _) => SlotState::Empty,
+            (Some(_), Some(record)) if record.active == slot => match record.state {
+                State::Confirmed => SlotState::Confirmed,
+                State::Trial { .. } => SlotState::Trial,
+            },
+            (Some(_), _) => SlotState::Spare,
+        };
+        Ok(SlotStatus { slot, state, header })
+    };
+    let slots = [slot(Slot::A)?, slot(Slot::B)?];
+    Ok(Status {
+        slots,
+        boot_count: record.as_ref().map_or(0, |record| record.boot_count),
+        last_update: record.and_then(|record| record.last_update),
+    })
+}

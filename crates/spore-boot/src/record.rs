@@ -1,0 +1,468 @@
+//! The boot record: which slot runs, whether on trial, how often the node has started, how the last update ended.
+//!
+//! Two sectors, each a log of 64 entries of 64 bytes. Every entry is complete in itself; the valid one with the highest
+//! sequence number counts. A new one goes behind the last one that is not blank. When a sector is full, the other is
+//! erased and begun; the full one still holds the newest entry until the first of the new sector is whole. So there is
+//! a valid entry at every moment, and no word is programmed twice.
+//!
+//! One entry, little endian:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | sequence number, from 1 |
+//! | 4 | 4 | starts since the flash was new |
+//! | 8 | 1 | entry format, 1 |
+//! | 9 | 1 | active slot: 0 = a, 1 = b |
+//! | 10 | 1 | state: 0 confirmed, 1 trial |
+//! | 11 | 1 | trial: starts so far |
+//! | 12 | 1 | trial: starts that ended in a crash |
+//! | 13 | 1 | last update: 0 none, 1 pending, 2 confirmed, 3 reverted |
+//! | 14 | 1 | reason code (see [`Reason`]) |
+//! | 15 | 1 | count that belongs to the reason |
+//! | 16 | 24 | version of the last update, zero-padded text; zero: not known |
+//! | 40 | 20 | reserved, zero |
+//! | 60 | 4 | CRC-32 (ISO-HDLC) of bytes 0 to 59 |
+//!
+//! Wear: one entry a start and about three an update, so a sector is erased once in 128 starts; 100,000 erasures last
+//! for 12 million starts.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use crate::{erase, program, read as read_flash};
+use core::fmt;
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
+use spore_image::version::VERSION_BYTES;
+use spore_image::{FlashMap, SECTOR, Slot, Version, crc32};
+
+/// Bytes of an entry.
+pub const ENTRY_BYTES: usize = 64;
+/// Entries of a sector.
+pub const ENTRIES: u32 = SECTOR / ENTRY_BYTES as u32;
+const FORMAT: u8 = 1;
+const COVERED: usize = 60;
+
+/// How the active image stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It has proved itself.
+    Confirmed,
+    /// It is new, and the other slot is gone back to if it fails.
+    Trial {
+        /// How often it was started.
+        starts: u8,
+        /// How many of these starts ended in an exception or at the watchdog.
+        crashes: u8,
+    },
+}
+
+/// How an update ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has not ended: the image is on trial.
+    Pending,
+    /// The new image stays.
+    Confirmed,
+    /// The node went back to the other image.
+    Reverted,
+}
+
+impl Outcome {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Reverted => "reverted",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why an update ended as it did. [`Display`](fmt::Display) gives the sentence of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing to tell (code 0).
+    None,
+    /// The image crashed so many times on trial (code 1).
+    Crashed(u8),
+    /// The image was not confirmed in time (code 2).
+    DeadlinePassed,
+    /// The image was started so many times without being confirmed: power failed, or it restarts itself (code 3).
+    Unconfirmed(u8),
+    /// The image in flash no longer has its checksum (code 4).
+    ImageDamaged,
+    /// Somebody asked for the other image (code 5).
+    Requested,
+    /// It failed its trial, but there is nothing to go back to (code 6).
+    NothingToRevertTo,
+}
+
+impl Reason {
+    const fn code(self) -> (u8, u8) {
+        match self {
+            Self::None => (0, 0),
+            Self::Crashed(count) => (1, count),
+            Self::DeadlinePassed => (2, 0),
+            Self::Unconfirmed(count) => (3, count),
+            Self::ImageDamaged => (4, 0),
+            Self::Requested => (5, 0),
+            Self::NothingToRevertTo => (6, 0),
+        }
+    }
+
+    const fn from_code(code: u8, count: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::None,
+            1 => Self::Crashed(count),
+            2 => Self::DeadlinePassed,
+            3 => Self::Unconfirmed(count),
+            4 => Self::ImageDamaged,
+            5 => Self::Requested,
+            6 => Self::NothingToRevertTo,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Crashed(count) => write!(f, "crashed {count} times"),
+            Self::DeadlinePassed => f.write_str("trial deadline passed"),
+            Self::Unconfirmed(count) => write!(f, "started {count} times without being confirmed"),
+            Self::ImageDamaged => f.write_str("image damaged"),
+            Self::Requested => f.write_str("requested"),
+            Self::NothingToRevertTo => f.write_str("failed its trial, but the other slot holds no image"),
+        }
+    }
+}
+
+/// The last update and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastUpdate {
+    /// Version that was installed; `None` if its header can no longer be read.
+    pub version: Option<Version>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What the boot record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Starts since the flash was new.
+    pub boot_count: u32,
+    /// Slot to run.
+    pub active: Slot,
+    /// How its image stands.
+    pub state: State,
+    /// How the last update ended; `None` before the first.
+    pub last_update: Option<LastUpdate>,
+}
+
+/// Why the record could not be read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordError {
+    /// The flash driver failed.
+    Flash(NorFlashErrorKind),
+    /// What was written does not read back, in either sector: the flash is worn out.
+    Worn,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flash(_) => f.write_str("the flash chip reports an error at the boot record"),
+            Self::Worn => f.write_str("the boot record cannot be written any more; replace the flash chip"),
+        }
+    }
+}
+
+impl core::error::Error for RecordError {}
+
+impl From<NorFlashErrorKind> for RecordError {
+    fn from(kind: NorFlashErrorKind) -> Self {
+        Self::Flash(kind)
+    }
+}
+
+/// An entry on a word boundary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(align(4))]
+struct Entry([u8; ENTRY_BYTES]);
+
+impl Entry {
+    const BLANK: Self = Self([0xFF; ENTRY_BYTES]);
+
+    fn emit(sequence: u32, record: &Record) -> Self {
+        let mut out = [0; ENTRY_BYTES];
+        let mut put = |offset: usize, bytes: &[u8]| {
+            for (to, from) in out.iter_mut().skip(offset).zip(bytes) {
+                *to = *from;
+            }
+        };
+        let (trial, starts, crashes) = match record.state {
+            State::Confirmed => (0, 0, 0),
+            State::Trial { starts, crashes } => (1, starts, crashes),
+        };
+        let (outcome, (code, count)) = match &record.last_update {
+            None => (0, (0, 0)),
+            Some(last) => (
+                match last.outcome {
+                    Outcome::Pending => 1,
+                    Outcome::Confirmed => 2,
+                    Outcome::Reverted => 3,
+                },
+                last.reason.code(),
+            ),
+        };
+        let active = u8::from(record.active == Slot::B);
+        put(0, &sequence.to_le_bytes());
+        put(4, &record.boot_count.to_le_bytes());
+        put(8, &[FORMAT, active, trial, starts, crashes, outcome, code, count]);
+        if let Some(version) = record.last_update.as_ref().and_then(|last| last.version.as_ref()) {
+            put(16, version.as_str().as_bytes());
+        }
+        let crc = crc32(out.first_chunk::<COVERED>().map_or(&[], |covered| covered));
+        if let Some(end) = out.last_chunk_mut() {
+            *end = crc.to_le_bytes();
+        }
+        Self(out)
+    }
+
+    /// Sequence number and record, if the entry is whole.
+    fn parse(&self) -> Option<(u32, Record)> {
+        let (covered, crc) = self.0.split_last_chunk::<4>()?;
+        if u32::from_le_bytes(*crc) != crc32(covered) {
+            return None;
+        }
+        let (sequence, rest) = covered.split_first_chunk::<4>()?;
+        let (boot_count, rest) = rest.split_first_chunk::<4>()?;
+        let ([format, active, trial, starts, crashes, outcome, code, count], rest) =
+            rest.split_first_chunk::<8>()?;
+        let (version, reserved) = rest.split_first_chunk::<VERSION_BYTES>()?;
+        if *format != FORMAT || reserved.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        let last_update = match outcome {
+            0 => None,
+            code_of_outcome => Some(LastUpdate {
+                version: core::str::from_utf8(version)
+                    .ok()
+                    .and_then(|text| Version::parse(text.trim_end_matches('\0')).ok()),
+                outcome: match code_of_outcome {
+                    1 => Outcome::Pending,
+                    2 => Outcome::Confirmed,
+                    3 => Outcome::Reverted,
+                    _ => return None,
+                },
+                reason: Reason::from_code(*code, *count)?,
+            }),
+        };
+        let record = Record {
+            boot_count: u32::from_le_bytes(*boot_count),
+            active: match active {
+                0 => Slot::A,
+                1 => Slot::B,
+                _ => return None,
+            },
+            state: match trial {
+                0 => State::Confirmed,
+                1 => State::Trial { starts: *starts, crashes: *crashes },
+                _ => return None,
+            },
+            last_update,
+        };
+        Some((u32::from_le_bytes(*sequence), record))
+    }
+}
+
+/// What a look through both sectors finds.
+struct Scan {
+    /// Sequence number, sector (0 or 1) and content of the newest valid entry.
+    newest: Option<(u32, u32, Record)>,
+    /// Index behind the last entry that is not blank, in the sector of the newest.
+    next: u32,
+}
+
+fn offset(map: &FlashMap, sector: u32, entry: u32) -> u32 {
+    let bytes = entry.saturating_mul(SECTOR / ENTRIES);
+    map.record().offset.saturating_add(sector.saturating_mul(SECTOR)).saturating_add(bytes)
+}
+
+fn scan<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Scan, RecordError> {
+    let mut found = Scan { newest: None, next: 0 };
+    for sector in 0..2 {
+        let mut behind = 0;
+        for index in 0..ENTRIES {
+            let mut entry = Entry::BLANK;
+            read_flash(flash, offset(map, sector, index), &mut entry.0)?;
+            if entry == Entry::BLANK {
+                continue;
+            }
+            behind = index.saturating_add(1);
+            if let Some((sequence, record)) = entry.parse()
+                && found.newest.as_ref().is_none_or(|(newest, ..)| sequence > *newest)
+            {
+                found.newest = Some((sequence, sector, record));
+            }
+        }
+        if found.newest.as_ref().is_some_and(|(_, newest, _)| *newest == sector) {
+            found.next = behind;
+        }
+    }
+    Ok(found)
+}
+
+/// The newest valid entry; `None` on a new chip, or when both sectors are damaged.
+pub fn read<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Option<Record>, RecordError> {
+    Ok(scan(flash, map)?.newest.map(|(_, _, record)| record))
+}
+
+/// Makes `record` the newest entry. Until this returns, a reader finds either the entry before or this one.
+///
+/// Costs a look through both sectors, one program order of 64 bytes, and in one of 64 calls an erasure. An entry that
+/// does not read back is tried once more in the other sector.
+pub fn write<F: NorFlash>(flash: &mut F, map: &FlashMap, record: &Record) -> Result<(), RecordError> {
+    let Scan { newest, next } = scan(flash, map)?;
+    let sequence = newest.as_ref().map_or(0, |(sequence, ..)| *sequence).saturating_add(1);
+    let entry = Entry::emit(sequence, record);
+    // Without a valid entry nothing is known about either sector, so begin a fresh one.
+    let current = newest.map(|(_, sector, _)| sector);
+    if let Some(sector) = current
+        && next < ENTRIES
+        && place(flash, offset(map, sector, next), &entry)?
+    {
+        return Ok(());
+    }
+    let fresh = if current == Some(0) { 1 } else { 0 };
+    erase(flash, offset(map, fresh, 0))?;
+    if place(flash, offset(map, fresh, 0), &entry)? { Ok(()) } else { Err(RecordError::Worn) }
+}
+
+/// Programs an entry and says whether it reads back.
+fn place<F: NorFlash>(flash: &mut F, offset: u32, entry: &Entry) -> Result<bool, RecordError> {
+    program(flash, offset, &entry.0)?;
+    let mut back = Entry::BLANK;
+    read_flash(flash, offset, &mut back.0)?;
+    Ok(back == *entry)
+}
+
+#[cfg(all(test, feature = "testkit"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a failing test may panic"
+)]
+mod tests {
+    use super::*;
+    use crate::testkit::{StrictFlash, small_map};
+    use proptest::prelude::*;
+
+    fn record(boot_count: u32) -> Record {
+        Record {
+            boot_count,
+            active: Slot::B,
+            state: State::Trial { starts: 2, crashes: 1 },
+            last_update: Some(LastUpdate {
+                version: Some("1.3.0".parse().unwrap()),
+                outcome: Outcome::Reverted,
+                reason: Reason::Crashed(3),
+            }),
+        }
+    }
+
+    #[test]
+    fn bytes_are_where_the_table_says() {
+        let entry = Entry::emit(9, &record(7)).0;
+        assert_eq!(&entry[..16], &[9, 0, 0, 0, 7, 0, 0, 0, 1, 1, 1, 2, 1, 3, 1, 3]);
+        assert_eq!(&entry[16..22], b"1.3.0\0");
+        assert_eq!(entry[60..], crc32(&entry[..60]).to_le_bytes());
+        assert_eq!(Entry(entry).parse(), Some((9, record(7))));
+        assert_eq!(Entry::BLANK.parse(), None);
+        assert_eq!(Entry([0; ENTRY_BYTES]).parse(), None);
+    }
+
+    #[test]
+    fn the_newest_counts_and_wear_is_shared() {
+        let map = small_map(4);
+        let mut flash = StrictFlash::new(&map);
+        assert_eq!(read(&mut flash, &map), Ok(None));
+        for count in 1..=1280 {
+            write(&mut flash, &map, &record(count)).unwrap();
+            assert_eq!(read(&mut flash, &map), Ok(Some(record(count))));
+        }
+        let first = map.record().offset;
+        assert_eq!((flash.wear(first), flash.wear(first + SECTOR)), (10, 10), "1280 entries, 64 a sector");
+    }
+
+    #[test]
+    fn damage_to_the_newest_leaves_the_one_before() {
+        let map = small_map(4);
+        let mut flash = StrictFlash::new(&map);
+        for count in 1..=70 {
+            write(&mut flash, &map, &record(count)).unwrap();
+        }
+        // Entry 70 is the sixth of the second sector.
+        let newest = offset(&map, 1, 5);
+        flash.corrupt(newest + 20, 0x10);
+        assert_eq!(read(&mut flash, &map), Ok(Some(record(69))));
+        write(&mut flash, &map, &record(71)).unwrap();
+        assert_eq!(read(&mut flash, &map), Ok(Some(record(71))));
+    }
+
+    #[test]
+    fn a_word_that_no_longer_takes_a_value_is_left_behind() {
+        let map = small_map(4);
+        let mut flash = StrictFlash::new(&map);
+        write(&mut flash, &map, &record(1)).unwrap();
+        flash.stuck(offset(&map, 0, 1) + 8);
+        write(&mut flash, &map, &record(2)).unwrap();
+        assert_eq!(read(&mut flash, &map), Ok(Some(record(2))));
+        assert_eq!(flash.wear(offset(&map, 1, 0)), 1, "went to the other sector");
+        flash.stuck(offset(&map, 1, 1) + 8);
+        flash.stuck(offset(&map, 0, 0) + 8);
+        assert_eq!(write(&mut flash, &map, &record(3)), Err(RecordError::Worn));
+        assert_eq!(read(&mut flash, &map), Ok(Some(record(2))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_emitted_is_parsed(
+            sequence: u32, boot_count: u32, b: bool, trial: Option<(u8, u8)>,
+            last in proptest::option::of((any::<Option<u8>>(), 0usize..3, 0u8..7, any::<u8>())),
+        ) {
+            let record = Record {
+                boot_count,
+                active: if b { Slot::B } else { Slot::A },
+                state: trial.map_or(State::Confirmed, |(starts, crashes)| State::Trial { starts, crashes }),
+                last_update: last.map(|(major, outcome, code, count)| LastUpdate {
+                    version: major.map(|major| format!("{major}.0.0-rc.1").parse().unwrap()),
+                    outcome: [Outcome::Pending, Outcome::Confirmed, Outcome::Reverted][outcome],
+                    reason: Reason::from_code(code, count).unwrap(),
+                }),
+            };
+            prop_assert_eq!(Entry::emit(sequence, &record).parse(), Some((sequence, record)));
+        }
+
+        #[test]
+        fn a_damaged_entry_is_not_believed(at in 0usize..64, flip in 1u8..) {
+            let mut entry = Entry::emit(3, &record(3));
+            entry.0[at] ^= flip;
+            prop_assert_eq!(entry.parse(), None);
+        }
+    }
+}
