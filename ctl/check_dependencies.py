@@ -82,18 +82,20 @@ def compatible(version):
     return version
 
 
+def cargo(*arguments):
+    """What a cargo command prints; the lock file must be up to date."""
+    done = subprocess.run(["cargo", *arguments, "--locked"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
 def main():
     rules = tomllib.loads((ROOT / "deny.toml").read_text())
-    metadata = json.loads(
-        subprocess.run(
-            ["cargo", "metadata", "--format-version", "1", "--locked"],
-            cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
-        ).stdout
-    )  # fmt: skip
+    metadata = json.loads(cargo("metadata", "--format-version", "1"))
     problems = []
-    # Cargo.lock also names what no feature in use asks for; the resolved graph does not.
-    used = {node["id"] for node in metadata["resolve"]["nodes"]}
-    packages = [package for package in metadata["packages"] if package["id"] in used]
+    # Cargo.lock, and with it the metadata, also names what no feature in use asks for; the tree does not.
+    tree = cargo("tree", "--workspace", "--target", "all", "--edges", "all", "--prefix", "none", "--format", "{p}")
+    used = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
+    packages = [each for each in metadata["packages"] if (each["name"], f"v{each['version']}") in used]
     ours = {package["name"] for package in packages if package["id"] in metadata["workspace_members"]}
 
     allowed = set(rules["licenses"]["allow"])

@@ -219,12 +219,16 @@ class Lab:
             for name, value in os.environ.items()
             if name not in ("API_NODE", "WIFI_SSID", "WIFI_PASSWORD") and not name.startswith("SPORE_")
         } | {"SPORE_STATE": str(self.folder / "state"), "NO_COLOR": "1"}
-        self.size = nodes
+        self.arguments = ["--nodes", str(nodes), "--port", str(free_ports(nodes + 4)), *arguments]
         try:
-            self.spore("up", "--detach", "--nodes", str(nodes), "--port", str(free_ports(nodes + 4)), *arguments, timeout=120)
+            self.start()
         except BaseException:
             self.stop()
             raise
+
+    def start(self):
+        """Starts the lab; the command returns when every node sees every other."""
+        self.spore("up", "--detach", *self.arguments, timeout=120)
 
     def spore(self, *arguments, check=True, timeout=60, stdin=None):
         """Runs the command in the lab's world. With `check`, it must succeed."""

@@ -211,7 +211,7 @@ class TextPeer:
             member = self._see(hostname, member["ip"])
             member["latency"] = (time.monotonic() - asked) * 1000
             member["resources"] = {key: body[key] for key in self.resources}
-            member["api"] = body["api"]
+            member["api"] = body.get("api", [])
 
     def page(self, path):
         """The body of a GET, or None: the endpoints this generation has."""
