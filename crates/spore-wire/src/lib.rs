@@ -32,13 +32,21 @@
 
 pub mod details;
 pub mod error;
+pub mod event;
+pub mod form;
+pub mod http_head;
 pub mod json;
+pub mod multipart;
 pub mod names;
+pub mod native;
 pub mod status;
 pub mod text;
 
 pub use details::Details;
 pub use error::{BufferFull, DecodeError};
+pub use event::{Event, EventBody, EventError, EventId};
+pub use http_head::HeadGuard;
+pub use multipart::Multipart;
 pub use names::{Hostname, Labels, Method, NameError, Short};
 pub use status::{Found, StatusReader};
 pub use text::Text;

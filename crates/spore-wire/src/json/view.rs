@@ -218,3 +218,85 @@ fn raw_len(json: &str) -> usize {
     }
     json.len()
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value as Json};
+
+    /// The object, rebuilt from the view.
+    fn rebuilt(text: &str) -> Json {
+        let mut object = Map::new();
+        for (key, value) in Members::new(text).unwrap() {
+            let mut out = String::new();
+            value.write(&mut JsonWriter::new(&mut out)).unwrap();
+            object.insert(key.chars().collect(), serde_json::from_str(&out).unwrap());
+        }
+        Json::Object(object)
+    }
+
+    #[test]
+    fn values_are_text_or_as_written() {
+        let members = Members::new(
+            r#" { "a\u0062" : "x\/\ud83d\ude00\ud83dA" , "c":[ 1, "]" ] ,"d":-1.5e3 ,"e":null} "#,
+        )
+        .unwrap();
+        let mut out = [0; 32];
+        assert_eq!(members.get("ab").unwrap().text(&mut out), Ok("x/😀\u{fffd}A"));
+        assert_eq!(members.get("ab").unwrap().text_len(), 10);
+        assert_eq!(members.get("ab").unwrap().text(&mut out[..9]), Err(BufferFull));
+        assert_eq!(members.get("c"), Some(Value::Raw(r#"[ 1, "]" ]"#)));
+        assert_eq!(members.get("d"), Some(Value::Raw("-1.5e3")));
+        assert_eq!(members.get("e"), Some(Value::Raw("null")));
+        assert_eq!(members.get("f"), None);
+    }
+
+    #[test]
+    fn only_objects_have_members() {
+        for wrong in ["", "[]", "1", "\"a\"", "{\"a\":1}}", "{\"a\":\"\n\"}"] {
+            assert!(Members::new(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Members::new("{}").unwrap().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(
+            keys in proptest::collection::vec(any::<String>(), 0..5),
+            texts in proptest::collection::vec("\\PC{0,8}", 5),
+            numbers: [i64; 5],
+            pretty: bool,
+        ) {
+            let mut object = Map::new();
+            for ((key, text), number) in keys.iter().zip(&texts).zip(numbers) {
+                let value = match number.rem_euclid(4) {
+                    0 => Json::from(text.as_str()),
+                    1 => Json::from(number),
+                    2 => serde_json::json!({ text: [number, text, {}, []] }),
+                    _ => serde_json::json!([[text], null, true]),
+                };
+                object.insert(key.clone(), value);
+            }
+            let json = Json::Object(object);
+            let text = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }.unwrap();
+            prop_assert_eq!(rebuilt(&text), json);
+        }
+
+        #[test]
+        fn arbitrary_text_does_not_panic(text in r#"\{[\[\]{},:"0-9a\\ue ]{0,16}\}"#) {
+            if let Ok(members) = Members::new(&text) {
+                for (key, value) in members {
+                    let _ = (key.chars().count(), value.text_len());
+                }
+            }
+        }
+    }
+}
