@@ -11,6 +11,13 @@
 //!
 //! A brown-out that a broken image causes looks like `PowerOn`, therefore the bound. The cause of the very first start
 //! says nothing: what crashed then was the image before.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
 
 use crate::check::{SlotCheck, SlotFault, header};
 use crate::record::{self, LastUpdate, Outcome, Reason, Record, RecordError, State};

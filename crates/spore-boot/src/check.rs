@@ -1,4 +1,11 @@
 //! The check of an image that lies in a slot.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
 
 use crate::{PAGE, Page, read};
 use core::fmt;
@@ -35,7 +42,8 @@ impl From<NorFlashErrorKind> for SlotFault {
 #[derive(Debug, Clone)]
 pub struct SlotCheck {
     region: Region,
-    verifier: Verifier,
+    /// What has been seen of the image; fed by an installation too, before anything lies in flash.
+    pub(crate) verifier: Verifier,
 }
 
 impl SlotCheck {
@@ -56,9 +64,10 @@ impl SlotCheck {
             }
             let wanted = missing.min(PAGE as u32);
             // Whole words are read; the slot ends on a sector, so that these are always there.
-            let words = &mut page.0[..wanted.next_multiple_of(4) as usize];
+            let words = page.0.get_mut(..wanted.next_multiple_of(4) as usize).unwrap_or_default();
             read(flash, self.region.offset.saturating_add(progress.received), words)?;
-            self.verifier.update(&words[..wanted as usize]).map_err(SlotFault::Image)?;
+            let bytes = words.get(..wanted as usize).unwrap_or_default();
+            self.verifier.update(bytes).map_err(SlotFault::Image)?;
         }
         Ok(None)
     }

@@ -3,6 +3,13 @@
 //! The order is what makes it safe: nothing is erased before the header is known to be acceptable; the payload is
 //! written first and the header last, so that an interrupted installation never looks like an image; the slot is read
 //! back whole before the boot record names it. An installation is given up by dropping it.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
 
 use crate::check::{SlotCheck, SlotFault};
 use crate::record::{self, LastUpdate, Outcome, Reason, Record, RecordError, State};
@@ -10,7 +17,7 @@ use crate::{PAGE, Page, erase, program};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
 use spore_image::verify::Progress;
-use spore_image::{Fault, FlashMap, HEADER_BYTES, Header, ImageError, SECTOR, Slot, Verifier};
+use spore_image::{Fault, FlashMap, HEADER_BYTES, Header, ImageError, SECTOR, Slot};
 
 /// Why an installation is refused or ended. The running image is untouched in every case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,21 +112,28 @@ pub struct Installed {
     pub header: Header,
 }
 
-#[derive(Debug, Clone)]
+/// What an installation does next.
+#[derive(Debug)]
 enum Phase {
+    /// Takes bytes; [`Installer::check`] sees them as they come.
     Receiving,
-    Checking(SlotCheck),
+    /// Reads the slot back; [`Installer::check`] begins anew.
+    Checking,
     Failed(InstallError),
     Done,
 }
 
 /// An installation under way. It borrows nothing, so that it can live across awaits and the flash can be shared: every
 /// call is handed the flash. Dropping it gives the installation up.
-#[derive(Debug, Clone)]
+///
+/// At most one at a time per flash chip; the caller sees to that. What a forgotten one would erase of an image that
+/// another has installed since is refused, but not what it would program into a sector it has begun.
+#[derive(Debug)]
 pub struct Installer {
     map: FlashMap,
     slot: Slot,
-    verifier: Verifier,
+    check: SlotCheck,
+    progress: Progress,
     page: Page,
     phase: Phase,
 }
@@ -138,7 +152,8 @@ impl Installer {
         Ok(Self {
             map: *map,
             slot: running.other(),
-            verifier: Verifier::new(board, map.slot_bytes()),
+            check: SlotCheck::new(map, running.other(), board),
+            progress: Progress { received: 0, total: None },
             page: Page([0xFF; PAGE]),
             phase: Phase::Receiving,
         })
@@ -154,14 +169,14 @@ impl Installer {
         self.map.slot_bytes()
     }
 
-    /// How far it has come.
-    pub fn progress(&self) -> Progress {
-        self.verifier.progress()
+    /// How much has been received.
+    pub const fn progress(&self) -> Progress {
+        self.progress
     }
 
     /// What the image says about itself, once that is known and acceptable.
     pub fn header(&self) -> Option<&Header> {
-        self.verifier.header()
+        self.check.verifier.header()
     }
 
     /// Takes bytes from the start of `chunk` and returns how many: at least one unless it is empty, and never more than
@@ -172,7 +187,7 @@ impl Installer {
         match &self.phase {
             Phase::Receiving => {}
             Phase::Failed(error) => return Err(error.clone()),
-            Phase::Checking(_) | Phase::Done => return Err(InstallError::Over),
+            Phase::Checking | Phase::Done => return Err(InstallError::Over),
         }
         self.take(flash, chunk).inspect_err(|error| self.phase = Phase::Failed(error.clone()))
     }
@@ -188,29 +203,36 @@ impl Installer {
 
     fn take<F: NorFlash>(&mut self, flash: &mut F, chunk: &[u8]) -> Result<usize, InstallError> {
         let header = HEADER_BYTES as u32;
-        let position = self.verifier.progress().received;
+        let position = self.progress.received;
         // The header alone first, because nothing may be erased before it is accepted; then never past a sector.
-        let room = if position < header { header - position } else { SECTOR - position % SECTOR };
-        let chunk = &chunk[..chunk.len().min(room as usize)];
-        self.verifier.update(chunk)?;
+        let into_sector = position % SECTOR;
+        let room = header.checked_sub(position).filter(|missing| *missing > 0);
+        let room = room.unwrap_or(SECTOR.saturating_sub(into_sector));
+        let chunk = chunk.get(..room as usize).unwrap_or(chunk);
+        self.progress = self.check.verifier.update(chunk)?;
         if position < header || chunk.is_empty() {
             return Ok(chunk.len());
         }
-        if position == header || position.is_multiple_of(SECTOR) {
-            let sector = position - position % SECTOR;
-            erase(flash, self.map.slot(self.slot).offset + sector)?;
+        let start = self.map.slot(self.slot).offset;
+        if position == header || into_sector == 0 {
+            refuse_during_trial(record::read(flash, &self.map)?.as_ref())?;
+            erase(flash, start.saturating_add(position.saturating_sub(into_sector)))?;
         }
         let mut at = position;
         let mut rest = chunk;
         while !rest.is_empty() {
-            let filled = at as usize % PAGE;
-            let (piece, behind) = rest.split_at(rest.len().min(PAGE - filled));
-            self.page.0[filled..filled + piece.len()].copy_from_slice(piece);
-            at += piece.len() as u32;
-            rest = behind;
-            if at as usize % PAGE == 0 {
-                program(flash, self.map.slot(self.slot).offset + at - PAGE as u32, &self.page.0)?;
+            let in_page = at as usize % PAGE;
+            let (_, free) = self.page.0.split_at_mut(in_page);
+            let (piece, behind) = rest.split_at(rest.len().min(free.len()));
+            for (to, from) in free.iter_mut().zip(piece) {
+                *to = *from;
             }
+            if in_page.saturating_add(piece.len()) == PAGE {
+                let page = at.saturating_sub(in_page as u32);
+                program(flash, start.saturating_add(page), &self.page.0)?;
+            }
+            at = at.saturating_add(piece.len() as u32);
+            rest = behind;
         }
         Ok(chunk.len())
     }
@@ -221,9 +243,9 @@ impl Installer {
     /// Until it returns `Ok(Some(_))` the node as it is now comes back after a power cut, or the new image on trial if
     /// the cut came at the very last write.
     pub fn finish_step<F: NorFlash>(&mut self, flash: &mut F) -> Result<Option<Installed>, InstallError> {
-        let result = match &mut self.phase {
+        let result = match &self.phase {
             Phase::Receiving => self.seal(flash).map(|()| None),
-            Phase::Checking(check) => match check.step(flash) {
+            Phase::Checking => match self.check.step(flash) {
                 Ok(None) => Ok(None),
                 Ok(Some(verified)) => self.switch(flash, verified.header).map(Some),
                 Err(fault) => Err(InstallError::ReadBack(fault)),
@@ -245,19 +267,21 @@ impl Installer {
 
     /// Judges the image, writes what is left of the payload, then the header.
     fn seal<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), InstallError> {
-        let header = self.verifier.finish()?.header;
+        let header = self.check.verifier.finish()?.header;
         let start = self.map.slot(self.slot).offset;
         let end = header.image_length();
-        let filled = end as usize % PAGE;
-        if filled > 0 {
-            let words = filled.next_multiple_of(4);
-            // Behind the end nothing is said, so that it stays as erased.
-            self.page.0[filled..words].fill(0xFF);
-            program(flash, start + end - filled as u32, &self.page.0[..words])?;
+        let in_page = end as usize % PAGE;
+        let (used, behind) = self.page.0.split_at_mut(in_page);
+        if !used.is_empty() {
+            // Whole words are programmed; behind the end they stay as erased.
+            behind.fill(0xFF);
+            let words = self.page.0.get(..in_page.next_multiple_of(4)).unwrap_or(&self.page.0);
+            program(flash, start.saturating_add(end.saturating_sub(in_page as u32)), words)?;
         }
         self.page.0 = header.emit()?;
         program(flash, start, &self.page.0)?;
-        self.phase = Phase::Checking(SlotCheck::new(&self.map, self.slot, &header.board));
+        self.check = SlotCheck::new(&self.map, self.slot, &header.board);
+        self.phase = Phase::Checking;
         Ok(())
     }
 

@@ -1,4 +1,11 @@
 //! What a running node asks and tells the boot record: confirm, revert, status.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
 
 use crate::boot::reverted;
 use crate::check::{SlotCheck, SlotFault, header};
@@ -27,6 +34,8 @@ pub fn confirm<F: NorFlash>(flash: &mut F, map: &FlashMap) -> Result<bool, Recor
 pub enum RevertError {
     /// The other slot holds nothing that could be started.
     NothingThere(SlotFault),
+    /// There is no boot record, so that nobody knows which slot is the other.
+    NoRecord,
     /// The boot record could not be read or written.
     Record(RecordError),
 }
@@ -36,6 +45,9 @@ impl fmt::Display for RevertError {
         match self {
             Self::NothingThere(_) => {
                 f.write_str("the other slot holds no image to go back to; install one (nothing was changed)")
+            }
+            Self::NoRecord => {
+                f.write_str("there is no boot record yet; restart the node first (nothing was changed)")
             }
             Self::Record(error) => write!(f, "{error} (nothing was changed)"),
         }
@@ -54,8 +66,7 @@ impl From<RecordError> for RevertError {
 ///
 /// Reads the whole slot before it returns; use it where a second of work does no harm.
 pub fn revert<F: NorFlash>(flash: &mut F, map: &FlashMap, board: &str) -> Result<Slot, RevertError> {
-    let record = record::read(flash, map)?
-        .ok_or(RevertError::NothingThere(SlotFault::Image(spore_image::ImageError::Empty)))?;
+    let record = record::read(flash, map)?.ok_or(RevertError::NoRecord)?;
     SlotCheck::new(map, record.active.other(), board).run(flash).map_err(RevertError::NothingThere)?;
     let left = header(flash, map, record.active).ok().map(|header| header.version);
     let mut record = reverted(record, Reason::Requested);
