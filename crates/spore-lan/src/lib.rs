@@ -6,11 +6,22 @@
 //! the process with its [`embassy_time`] driver ([`clock`]).
 #![deny(unsafe_code)]
 
+pub mod air;
+pub mod bridge;
 pub mod clock;
+pub mod dhcp;
 pub mod executor;
 pub mod faults;
+pub mod flash;
+pub mod gateway;
+pub mod host;
+pub mod http;
 pub mod pcap;
 pub mod switch;
+#[cfg(target_os = "linux")]
+pub mod tap;
+#[cfg(unix)]
+pub mod uplink;
 
 /// A hardware address.
 pub type Mac = [u8; 6];

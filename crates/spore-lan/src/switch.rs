@@ -391,6 +391,19 @@ impl Port {
         self.state.pop()
     }
 
+    /// The next frame, or a promise to wake the caller for it.
+    pub(crate) fn poll_receive(&self, cx: &Context<'_>) -> Option<Frame> {
+        self.state.poll_receive(cx)
+    }
+
+    /// The driver's tokens for a frame.
+    pub(crate) fn tokens(&mut self, frame: &[u8]) -> (RxToken<'_>, TxToken<'_>) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(frame);
+        let transmit = TxToken { id: self.id, state: &self.state, switch: &self.switch };
+        (RxToken(&mut self.scratch), transmit)
+    }
+
     /// Waits for the next frame. Cancel-safe. One task at a time may wait.
     pub async fn receive(&self) -> Frame {
         poll_fn(|cx| self.state.poll_receive(cx).map_or(Poll::Pending, Poll::Ready)).await
@@ -431,6 +444,12 @@ impl PortControl {
 /// A received frame.
 pub struct RxToken<'a>(&'a mut [u8]);
 
+impl<'a> RxToken<'a> {
+    pub(crate) fn new(frame: &'a mut [u8]) -> Self {
+        Self(frame)
+    }
+}
+
 impl NetRxToken for RxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
         f(self.0)
@@ -462,10 +481,7 @@ impl Driver for Port {
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(RxToken<'_>, TxToken<'_>)> {
         let frame = self.state.poll_receive(cx)?;
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&frame);
-        let transmit = TxToken { id: self.id, state: &self.state, switch: &self.switch };
-        Some((RxToken(&mut self.scratch), transmit))
+        Some(self.tokens(&frame))
     }
 
     fn transmit(&mut self, _: &mut Context<'_>) -> Option<TxToken<'_>> {

@@ -1,0 +1,526 @@
+//! The WiFi world above the switches: access points, the radios that join them, and their own access points.
+//!
+//! An access point bridges to a [`Switch`]; a station's port is plugged in there when it has associated. A node's own
+//! access point bridges to a little switch of its own, with a DHCP server for its guests as Espressif's SDK has one.
+//! A node has one network device: its frames go to the network it joined, else to the guests of its own access
+//! point. All delays are of [`embassy_time`], so virtual time applies.
+
+use crate::Mac;
+use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
+use crate::executor::{Spawner, Task};
+use crate::faults::Rng;
+use crate::switch::{self, Port, PortOptions, SharedCounters, Switch};
+use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, TxToken as NetTxToken};
+use embassy_time::{Duration, Timer};
+use spore_core::wifi::{LinkError, Network, Passphrase, RadioCommand, RadioEvent, Signal, Ssid};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// How long a station takes to find and join a network, in milliseconds: at least, and up to so much more.
+const JOIN: (u64, u64) = (300, 500);
+/// How long it looks for a network that is not there.
+const NOT_FOUND: Duration = Duration::from_millis(1_500);
+/// How long until it takes the silence after the handshake's second message for a wrong pass phrase.
+const WRONG_PASSPHRASE: Duration = Duration::from_millis(2_000);
+/// How long a station believes in an access point that is silent.
+const BEACONS_LOST: Duration = Duration::from_millis(2_000);
+/// How long a look at all channels takes.
+const SCAN: Duration = Duration::from_millis(1_300);
+/// How long an access point takes to open.
+const OPEN: Duration = Duration::from_millis(100);
+
+/// A wireless network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessPoint {
+    /// Name.
+    pub ssid: Ssid,
+    /// Pass phrase, empty for an open network.
+    pub passphrase: Passphrase,
+    /// Channel, 1 to 14.
+    pub channel: u8,
+    /// Strength at which radios hear it, in dBm, negative. Each radio hears it up to 6 dB weaker.
+    pub rssi: i8,
+    /// Its hardware address.
+    pub bssid: Mac,
+    /// Whether it sends.
+    pub on: bool,
+}
+
+/// Name of an access point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccessPointId(u64);
+
+struct Base {
+    access_point: AccessPoint,
+    switch: Switch,
+    /// Set for a node's own access point, which that node does not see.
+    owner: Option<Mac>,
+}
+
+struct World {
+    next: u64,
+    bases: BTreeMap<AccessPointId, Base>,
+    radios: Vec<Weak<RefCell<State>>>,
+    rng: Rng,
+}
+
+/// The WiFi world. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Air {
+    world: Rc<RefCell<World>>,
+    spawner: Spawner,
+}
+
+/// What a network device is plugged into; shared between a radio and its [`Device`].
+struct Slot {
+    station: Option<Port>,
+    /// A station whose access point went silent still believes in its link.
+    believes: bool,
+    guests: Option<Port>,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn active(&mut self) -> Option<&mut Port> {
+        if self.believes { self.station.as_mut() } else { self.guests.as_mut() }
+    }
+
+    fn wake(slot: &Rc<RefCell<Self>>) {
+        let waker = slot.borrow_mut().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A node's own access point.
+struct Own {
+    id: AccessPointId,
+    _dhcp: Task<()>,
+}
+
+struct State {
+    mac: Mac,
+    /// How much weaker than others it hears, in dB.
+    deafness: i8,
+    slot: Rc<RefCell<Slot>>,
+    counters: SharedCounters,
+    joined: Option<AccessPointId>,
+    events: VecDeque<RadioEvent>,
+    waker: Option<Waker>,
+    own: Option<Own>,
+    /// What goes on in the background; replacing one ends it.
+    joining: Option<Task<()>>,
+    scanning: Option<Task<()>>,
+    opening: Option<Task<()>>,
+}
+
+impl State {
+    fn report(&mut self, event: RadioEvent) {
+        self.events.push_back(event);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Takes the station off its network, without a word.
+    fn unplug(&mut self) {
+        self.joined = None;
+        let port = {
+            let mut slot = self.slot.borrow_mut();
+            slot.believes = false;
+            slot.station.take()
+        };
+        drop(port);
+        Slot::wake(&self.slot);
+    }
+}
+
+impl Air {
+    /// A world without networks. The seed decides how long things take.
+    pub fn new(spawner: &Spawner, seed: u64) -> Self {
+        let world = World { next: 0, bases: BTreeMap::new(), radios: Vec::new(), rng: Rng::with_seed(seed) };
+        Self { world: Rc::new(RefCell::new(world)), spawner: spawner.clone() }
+    }
+
+    /// Adds a network that bridges to a switch.
+    pub fn add(&self, access_point: AccessPoint, switch: &Switch) -> AccessPointId {
+        self.insert(access_point, switch, None)
+    }
+
+    fn insert(&self, access_point: AccessPoint, switch: &Switch, owner: Option<Mac>) -> AccessPointId {
+        let mut world = self.world.borrow_mut();
+        let id = AccessPointId(world.next);
+        world.next += 1;
+        world.bases.insert(id, Base { access_point, switch: switch.clone(), owner });
+        id
+    }
+
+    /// Takes a network away for good; its stations notice by its silence.
+    pub fn remove(&self, id: AccessPointId) {
+        let base = self.world.borrow_mut().bases.remove(&id);
+        if base.is_some() {
+            self.fall_silent(id);
+        }
+    }
+
+    /// Switches a network on or off; its stations notice by its silence.
+    pub fn set_on(&self, id: AccessPointId, on: bool) {
+        let changed = match self.world.borrow_mut().bases.get_mut(&id) {
+            Some(base) => std::mem::replace(&mut base.access_point.on, on) != on,
+            None => false,
+        };
+        if changed && !on {
+            self.fall_silent(id);
+        }
+    }
+
+    /// Changes a network's pass phrase. It sends its stations away at once ([`LinkError::Refused`]), and lets in
+    /// only who knows the new one.
+    pub fn set_passphrase(&self, id: AccessPointId, passphrase: Passphrase) {
+        let changed = match self.world.borrow_mut().bases.get_mut(&id) {
+            Some(base) if base.access_point.passphrase != passphrase => {
+                base.access_point.passphrase = passphrase;
+                true
+            }
+            _ => false,
+        };
+        if changed {
+            for radio in self.stations(id) {
+                let mut state = radio.borrow_mut();
+                let noticing = state.joining.take();
+                state.unplug();
+                state.report(RadioEvent::Lost(LinkError::Refused));
+                drop(state);
+                drop(noticing);
+            }
+        }
+    }
+
+    /// The networks there are, nodes' own included.
+    pub fn access_points(&self) -> Vec<(AccessPointId, AccessPoint)> {
+        self.world.borrow().bases.iter().map(|(id, base)| (*id, base.access_point.clone())).collect()
+    }
+
+    /// The switch a network bridges to: for a node's own, the one its guests are on.
+    pub fn switch_of(&self, id: AccessPointId) -> Option<Switch> {
+        self.world.borrow().bases.get(&id).map(|base| base.switch.clone())
+    }
+
+    /// How many stations a network has.
+    pub fn clients(&self, id: AccessPointId) -> usize {
+        self.stations(id).len()
+    }
+
+    /// A radio with this hardware address, and the network device above it. Dropping the radio takes both off the
+    /// air.
+    pub fn radio(&self, mac: Mac) -> (Radio, Device) {
+        self.radio_with(mac, SharedCounters::new())
+    }
+
+    /// The same, its traffic counted in `counters`, which so outlives a reboot.
+    pub fn radio_with(&self, mac: Mac, counters: SharedCounters) -> (Radio, Device) {
+        let slot = Rc::new(RefCell::new(Slot { station: None, believes: false, guests: None, waker: None }));
+        let mut world = self.world.borrow_mut();
+        let state = Rc::new(RefCell::new(State {
+            mac,
+            deafness: world.rng.i8(0..=6),
+            slot: slot.clone(),
+            counters,
+            joined: None,
+            events: VecDeque::new(),
+            waker: None,
+            own: None,
+            joining: None,
+            scanning: None,
+            opening: None,
+        }));
+        world.radios.retain(|radio| radio.strong_count() > 0);
+        world.radios.push(Rc::downgrade(&state));
+        (Radio { air: self.clone(), state }, Device { mac, slot, scratch: Vec::new() })
+    }
+
+    fn stations(&self, id: AccessPointId) -> Vec<Rc<RefCell<State>>> {
+        let world = self.world.borrow();
+        let radios = world.radios.iter().filter_map(Weak::upgrade);
+        radios.filter(|radio| radio.borrow().joined == Some(id)).collect()
+    }
+
+    /// Frames stop at once; the stations find out later.
+    fn fall_silent(&self, id: AccessPointId) {
+        for radio in self.stations(id) {
+            let weak = Rc::downgrade(&radio);
+            let notice = self.spawner.spawn(async move {
+                Timer::after(BEACONS_LOST).await;
+                if let Some(radio) = weak.upgrade() {
+                    let mut state = radio.borrow_mut();
+                    state.unplug();
+                    state.report(RadioEvent::Lost(LinkError::BeaconLost));
+                }
+            });
+            let mut state = radio.borrow_mut();
+            drop(state.slot.borrow_mut().station.take());
+            state.joining = Some(notice);
+        }
+    }
+
+    /// The strongest network of a name that a node can hear.
+    fn find(&self, ssid: &Ssid, listener: Mac) -> Option<AccessPointId> {
+        let world = self.world.borrow();
+        let named = world.bases.iter().filter(|(_, base)| {
+            base.access_point.on && base.access_point.ssid == *ssid && base.owner != Some(listener)
+        });
+        named.max_by_key(|(_, base)| base.access_point.rssi).map(|(id, _)| *id)
+    }
+
+    fn lets_in(&self, id: AccessPointId, passphrase: &Passphrase) -> bool {
+        let world = self.world.borrow();
+        world.bases.get(&id).is_some_and(|base| {
+            base.access_point.passphrase.is_empty() || base.access_point.passphrase == *passphrase
+        })
+    }
+
+    /// Tries to join a network; tells how long it took to fail, and why.
+    async fn join(&self, radio: &Weak<RefCell<State>>, ssid: &Ssid, passphrase: &Passphrase) -> Option<()> {
+        let mac = radio.upgrade()?.borrow().mac;
+        let fail = async |error, time, spent| {
+            Timer::after(time - spent).await;
+            radio.upgrade()?.borrow_mut().report(RadioEvent::JoinFailed(error));
+            Some(())
+        };
+        let time = Duration::from_millis(JOIN.0 + self.world.borrow_mut().rng.u64(0..=JOIN.1));
+        Timer::after(time).await;
+        let Some(id) = self.find(ssid, mac) else {
+            return fail(LinkError::NotFound, NOT_FOUND, time).await;
+        };
+        if !self.lets_in(id, passphrase) {
+            return fail(LinkError::WrongPassphrase, WRONG_PASSPHRASE, time).await;
+        }
+        let radio = radio.upgrade()?;
+        let mut state = radio.borrow_mut();
+        let switch = self.switch_of(id)?;
+        let options = PortOptions { counters: state.counters.clone(), ..PortOptions::new(mac) };
+        let port = switch.attach_with(options);
+        {
+            let mut slot = state.slot.borrow_mut();
+            slot.station = Some(port);
+            slot.believes = true;
+        }
+        Slot::wake(&state.slot);
+        state.joined = Some(id);
+        state.report(RadioEvent::Joined);
+        Some(())
+    }
+
+    fn networks(&self, listener: Mac, deafness: i8) -> Vec<Network> {
+        let world = self.world.borrow();
+        let heard = world.bases.values().filter(|base| base.access_point.on && base.owner != Some(listener));
+        heard
+            .map(|base| Network {
+                ssid: base.access_point.ssid.clone(),
+                bssid: base.access_point.bssid,
+                channel: base.access_point.channel,
+                rssi: base.access_point.rssi.saturating_sub(deafness),
+                secured: !base.access_point.passphrase.is_empty(),
+            })
+            .collect()
+    }
+
+    fn open(&self, radio: &Weak<RefCell<State>>, ssid: Ssid, passphrase: Passphrase) -> Option<()> {
+        let radio = radio.upgrade()?;
+        let (mac, counters) = {
+            let state = radio.borrow();
+            (state.mac, state.counters.clone())
+        };
+        let switch = Switch::new(self.world.borrow_mut().rng.u64(..));
+        // Espressif's chips answer to two addresses, told apart by the bit for local administration.
+        let mut bssid = mac;
+        bssid[0] ^= 0x02;
+        let access_point = AccessPoint { ssid, passphrase, channel: 1, rssi: -40, bssid, on: true };
+        let id = self.insert(access_point, &switch, Some(mac));
+        let server = Rc::new(RefCell::new(DhcpServer::new(DhcpConfig::access_point(bssid))));
+        let dhcp = DhcpDevice::new(switch.attach(bssid), server);
+        let own = Own { id, _dhcp: self.spawner.spawn(dhcp.serve()) };
+        let port = switch.attach_with(PortOptions { counters, ..PortOptions::new(mac) });
+        let mut state = radio.borrow_mut();
+        state.slot.borrow_mut().guests = Some(port);
+        Slot::wake(&state.slot);
+        state.own = Some(own);
+        state.report(RadioEvent::AccessPointStarted);
+        Some(())
+    }
+
+    fn close(&self, state: &Rc<RefCell<State>>) {
+        let (own, port) = {
+            let mut state = state.borrow_mut();
+            let port = state.slot.borrow_mut().guests.take();
+            (state.own.take(), port)
+        };
+        drop(port);
+        Slot::wake(&state.borrow().slot);
+        if let Some(own) = own {
+            self.remove(own.id);
+        }
+    }
+}
+
+/// A node's radio.
+pub struct Radio {
+    air: Air,
+    state: Rc<RefCell<State>>,
+}
+
+impl Radio {
+    /// Starts an order and returns at once; see [`RadioCommand`].
+    pub fn command(&mut self, command: &RadioCommand) {
+        let (air, weak) = (self.air.clone(), Rc::downgrade(&self.state));
+        match command {
+            RadioCommand::Join { ssid, passphrase } => {
+                self.leave();
+                let (ssid, passphrase) = (ssid.clone(), passphrase.clone());
+                let task = self.air.spawner.spawn(async move {
+                    air.join(&weak, &ssid, &passphrase).await;
+                });
+                self.state.borrow_mut().joining = Some(task);
+            }
+            RadioCommand::Leave => self.leave(),
+            RadioCommand::StartAccessPoint { ssid, passphrase } => {
+                self.air.close(&self.state);
+                let (ssid, passphrase) = (ssid.clone(), passphrase.clone());
+                let task = self.air.spawner.spawn(async move {
+                    Timer::after(OPEN).await;
+                    air.open(&weak, ssid, passphrase);
+                });
+                self.state.borrow_mut().opening = Some(task);
+            }
+            RadioCommand::StopAccessPoint => {
+                let opening = self.state.borrow_mut().opening.take();
+                drop(opening);
+                self.air.close(&self.state);
+            }
+            RadioCommand::Scan => {
+                let task = self.air.spawner.spawn(async move {
+                    Timer::after(SCAN).await;
+                    if let Some(radio) = weak.upgrade() {
+                        let mut state = radio.borrow_mut();
+                        for network in air.networks(state.mac, state.deafness) {
+                            state.report(RadioEvent::Found(network));
+                        }
+                        state.report(RadioEvent::ScanDone);
+                    }
+                });
+                self.state.borrow_mut().scanning = Some(task);
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        let joining = self.state.borrow_mut().joining.take();
+        drop(joining);
+        let mut state = self.state.borrow_mut();
+        state.unplug();
+        // What is still to be heard of the link given up would be taken for news of the next one.
+        state.events.retain(|event| {
+            !matches!(event, RadioEvent::Joined | RadioEvent::JoinFailed(_) | RadioEvent::Lost(_))
+        });
+    }
+
+    /// Waits for the next report. Cancel-safe.
+    pub async fn event(&mut self) -> RadioEvent {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if let Some(event) = state.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The station's link, if there is one.
+    pub fn signal(&self) -> Option<Signal> {
+        let state = self.state.borrow();
+        let world = self.air.world.borrow();
+        let base = world.bases.get(&state.joined?)?;
+        Some(Signal {
+            rssi: base.access_point.rssi.saturating_sub(state.deafness),
+            channel: base.access_point.channel,
+            bssid: base.access_point.bssid,
+        })
+    }
+
+    /// How many clients the own access point has.
+    pub fn access_point_clients(&self) -> u8 {
+        let own = self.state.borrow().own.as_ref().map(|own| own.id);
+        own.map_or(0, |id| u8::try_from(self.air.clients(id)).unwrap_or(u8::MAX))
+    }
+}
+
+impl Drop for Radio {
+    fn drop(&mut self) {
+        self.command(&RadioCommand::StopAccessPoint);
+        self.leave();
+        let scanning = self.state.borrow_mut().scanning.take();
+        drop(scanning);
+    }
+}
+
+/// A node's network device.
+pub struct Device {
+    mac: Mac,
+    slot: Rc<RefCell<Slot>>,
+    scratch: Vec<u8>,
+}
+
+/// Leave to send a frame to wherever the device is plugged in at that moment.
+pub struct TxToken<'a>(&'a RefCell<Slot>);
+
+impl NetTxToken for TxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        // Without a port, as when the access point fell silent, the frame is lost on the air.
+        if let Some(port) = self.0.borrow_mut().active() {
+            port.send(&frame);
+        }
+        result
+    }
+}
+
+impl Driver for Device {
+    type RxToken<'a> = switch::RxToken<'a>;
+    type TxToken<'a> = TxToken<'a>;
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(switch::RxToken<'_>, TxToken<'_>)> {
+        let mut slot = self.slot.borrow_mut();
+        slot.waker = Some(cx.waker().clone());
+        let frame = slot.active()?.poll_receive(cx)?;
+        drop(slot);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&frame);
+        Some((switch::RxToken::new(&mut self.scratch), TxToken(&self.slot)))
+    }
+
+    fn transmit(&mut self, _: &mut Context<'_>) -> Option<TxToken<'_>> {
+        Some(TxToken(&self.slot))
+    }
+
+    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
+        let mut slot = self.slot.borrow_mut();
+        slot.waker = Some(cx.waker().clone());
+        let up = slot.believes || slot.guests.is_some();
+        if up { LinkState::Up } else { LinkState::Down }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        switch::capabilities()
+    }
+
+    fn hardware_address(&self) -> HardwareAddress {
+        HardwareAddress::Ethernet(self.mac)
+    }
+}

@@ -1,0 +1,74 @@
+//! The LAN's own host: 10.4.0.1, which gives out addresses and leads from the host's loopback to nodes.
+
+use crate::Mac;
+use crate::bridge::{Bridge, Target};
+use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
+use crate::executor::Spawner;
+use crate::host::{Address, Host};
+use crate::switch::{PortOptions, Switch};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+/// Hardware address of the gateway.
+pub const MAC: Mac = [0x02, 0x53, 0x50, 0x4f, 0x00, 0x01];
+/// Address of the gateway.
+pub const IP: Ipv4Addr = Ipv4Addr::new(10, 4, 0, 1);
+/// Connections that all bridges of a gateway hold at most.
+pub const CONNECTIONS: usize = 240;
+/// Sockets of its stack: one for each connection, and some for requests and datagrams.
+const SOCKETS: usize = CONNECTIONS + 16;
+/// Frames that wait for it at most; it hears every node.
+const QUEUE: usize = 2_048;
+
+/// The gateway. Dropping it takes it off the LAN and ends its bridges' connections.
+pub struct Gateway {
+    host: Host,
+    dhcp: Rc<RefCell<DhcpServer>>,
+    spawner: Spawner,
+    connections: Rc<Cell<usize>>,
+}
+
+impl Gateway {
+    /// Puts a gateway on a switch.
+    pub fn new(spawner: &Spawner, switch: &Switch, seed: u64) -> Self {
+        let config = DhcpConfig::lan(MAC);
+        let dhcp = Rc::new(RefCell::new(DhcpServer::new(config)));
+        let port = switch.attach_with(PortOptions { queue: QUEUE, ..PortOptions::new(MAC) });
+        let device = DhcpDevice::new(port, dhcp.clone());
+        let host = Host::new::<SOCKETS>(spawner, device, Address::Static(IP, config.prefix), seed);
+        Self { host, dhcp, spawner: spawner.clone(), connections: Rc::default() }
+    }
+
+    /// Its stack, to speak from.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The address of a node, if it has been given one.
+    pub fn address(&self, mac: Mac) -> Option<Ipv4Addr> {
+        self.dhcp.borrow().address(mac)
+    }
+
+    /// Gives a node its address before it asks. `None` when all are taken.
+    pub fn reserve(&self, mac: Mac) -> Option<Ipv4Addr> {
+        self.dhcp.borrow_mut().assign(mac, None)
+    }
+
+    /// Leads TCP connections to `listen`, an address of the host (port 0: any free one), to a node. Real time only:
+    /// the host's clients do not live in a virtual one.
+    ///
+    /// # Errors
+    /// When the host refuses the address.
+    pub fn bridge(&self, listen: SocketAddr, target: Target) -> io::Result<Bridge> {
+        let (dhcp, connections) = (self.dhcp.clone(), self.connections.clone());
+        let resolve = move || target.resolve(&dhcp.borrow());
+        Bridge::open(&self.spawner, self.host.stack(), listen, resolve, connections)
+    }
+
+    /// How many bridged connections there are now.
+    pub fn connections(&self) -> usize {
+        self.connections.get()
+    }
+}
