@@ -40,7 +40,7 @@ need_rust() {
   if command -v rustup >/dev/null 2>&1; then
     if ! rustup toolchain list | grep -q "^$channel"; then
       say "installing Rust $channel (once)"
-      rustup toolchain install "$channel" --profile minimal --component clippy --component rustfmt >&2 ||
+      rustup toolchain install "$channel" --no-self-update --profile minimal --component clippy --component rustfmt >&2 ||
         stop_with "Rust $channel could not be installed. Try:" "rustup toolchain install $channel"
     fi
   elif ! command -v cargo >/dev/null 2>&1; then

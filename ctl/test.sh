@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$root" || exit 1
 logs=$root/build/test-logs
 target=${CARGO_TARGET_DIR:-$root/target}
-venv=$root/.venv
+venv=.venv
 # A suite that ends with this status was skipped; the last line of its log says why.
 skipped=77
 # The crates that must build without an operating system, and a chip without atomic compare-and-swap, as the ESP8266 is.
@@ -87,13 +87,10 @@ spore() {
   "$root/ctl.sh" --version && export SPORE="$target/release/spore"
 }
 
-# Runs pytest, after the words given in `wrap` (a namespace, say); counts are read from its own report.
+# Runs pytest, after the words given in `wrap` (a namespace, say). What it counted goes into <suite>.*.xml.
 run_pytest() {
   # shellcheck disable=SC2086 # a list of words, or none
-  ${wrap-} "$venv/bin/python" -m pytest -p no:cacheprovider --junit-xml="$logs/$suite.xml" "$@"
-  local status=$?
-  "$venv/bin/python" ctl/count_junit.py "$logs/$suite.xml" >"$logs/$suite.count" 2>/dev/null
-  return $status
+  ${wrap-} "$venv/bin/python" -m pytest -p no:cacheprovider --durations=10 --junit-xml="$logs/$suite.${part-all}.xml" "$@"
 }
 
 # --- the suites: each in a shell of its own, status 0, 77 (skipped) or anything else (failed) --------------------------
@@ -181,7 +178,9 @@ suite_page() {
   if ! command -v chromedriver >/dev/null 2>&1; then
     need chromedriver chromium-driver || skip 'no chromedriver: chromium-driver could not be installed'
   fi
-  run_pytest tests/page
+  part=mock run_pytest tests/page
+  local mocked=$?
+  part=live wrap="$venv/bin/python tests/with_lab.py" run_pytest tests/page && [ $mocked -eq 0 ]
 }
 
 suite_docs() {
@@ -191,11 +190,11 @@ suite_docs() {
 
 # --- running and reporting ----------------------------------------------------------------------------------------------
 
-# The number of tests a suite ran, as `passed failed`: from its .count file, or from what cargo and nextest print.
+# The number of tests a suite ran, as `passed failed`: from pytest's reports, or from what cargo and nextest print.
 count() {
   local file=$logs/$1
-  if [ -s "$file.count" ]; then
-    cat "$file.count"
+  if ls "$file".*.xml >/dev/null 2>&1; then
+    python3 ctl/count_junit.py "$file".*.xml
   else
     awk '
       /^test result:/ { passed += $4; failed += $6; seen = 1 }
@@ -216,7 +215,7 @@ count() {
 run_suite() {
   suite=$1
   local log=$logs/$suite.log started=$SECONDS status counts passed=0 failed=0 tests=''
-  rm -f "$logs/$suite.count" "$logs/$suite.xml"
+  rm -f "$logs/$suite".*.xml
   printf 'run  %-8s %s\n' "$suite" "$(about "$suite")"
   ("suite_$(echo "$suite" | tr - _)") >"$log" 2>&1 </dev/null
   status=$?

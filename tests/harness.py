@@ -16,6 +16,9 @@ from pathlib import Path
 import websocket
 
 ROOT = Path(__file__).resolve().parent.parent
+# The network of every lab here; a pass phrase that no answer and no log may hold.
+SSID = "spore test"
+PASSPHRASE = "a pass phrase for tests 4711"
 # The built command if the caller knows it (ctl/test.sh sets it), else the front door, which builds it first.
 COMMAND = os.environ.get("SPORE") or str(ROOT / "ctl.sh")
 
@@ -217,9 +220,15 @@ class Lab:
         self.environment = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("API_NODE", "WIFI_SSID", "WIFI_PASSWORD") and not name.startswith("SPORE_")
-        } | {"SPORE_STATE": str(self.folder / "state"), "NO_COLOR": "1"}
-        self.arguments = ["--nodes", str(nodes), "--port", str(free_ports(nodes + 4)), *arguments]
+            if name != "API_NODE" and not name.startswith("SPORE_")
+        } | {
+            "SPORE_STATE": str(self.folder / "state"),
+            "SPORE_BROADCAST": "off",
+            "WIFI_SSID": SSID,
+            "WIFI_PASSWORD": PASSPHRASE,
+            "NO_COLOR": "1",
+        }
+        self.arguments = ["--nodes", str(nodes), "--port-base", str(free_ports(nodes + 4)), *arguments]
         try:
             self.start()
         except BaseException:
