@@ -9,7 +9,9 @@
 //! | [`members`] | who is in the cluster and how alive |
 //! | [`events`] | who hears of what, here and on the cluster |
 //! | [`tasks`] | which periodic task runs next |
+//! | [`discovery`] | what to answer to a datagram |
 //! | [`wifi`] | station or access point, and when to try again |
+//! | [`trial`] | whether a new image is good |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -17,6 +19,8 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod cpu;
+pub mod discovery;
 pub mod events;
 pub mod hostname;
 pub mod intern;
@@ -27,4 +31,5 @@ pub mod members;
 pub mod rng;
 pub mod tasks;
 pub mod time;
+pub mod trial;
 pub mod wifi;

@@ -11,6 +11,7 @@ mod outgoing;
 pub use bus::{Bus, Full, SubscriberId, TooDeep};
 pub use dedup::{EventId, Seen};
 pub use log::{Cursor, Entry, Log, Origin};
+pub(crate) use outgoing::Bucket;
 pub use outgoing::{Outgoing, Refusal, ToSend};
 
 use crate::json::{Text, TextOrNull};

@@ -1,0 +1,210 @@
+//! What to say when, and what to answer to whom: decisions only, no bytes.
+//!
+//! Broadcasts, each by its task: [`Broadcast::Discovery`] every `discoveryIntervalMs`, [`Broadcast::Heartbeat`] every
+//! `heartbeatIntervalMs`, [`Broadcast::Update`] every `memberInfoIntervalMs`. Answers go to the sender only. Text nodes
+//! always get the answer their generation waits for. Rust nodes hear each other's broadcasts and need hardly any: at
+//! most [`ANSWERS_PER_SECOND`] per node, and details once to a newcomer. So the datagrams of N Rust nodes grow with N.
+
+use crate::events::Bucket;
+use crate::members::{Kind, MemberRef};
+use crate::time::{Duration, Instant};
+use core::net::Ipv4Addr;
+use spore_wire::Text;
+
+/// Answers to discoveries of known Rust nodes, per second.
+pub const ANSWERS_PER_SECOND: u32 = 2;
+/// A round trip that takes longer was not an answer to our last question.
+pub const LATENCY_MAX: Duration = Duration::from_secs(2);
+
+/// A broadcast this node sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broadcast {
+    /// `CLUSTER_DISCOVERY`.
+    Discovery,
+    /// `CLUSTER_HEARTBEAT`.
+    Heartbeat,
+    /// `NODE_UPDATE` with the own details.
+    Update,
+}
+
+/// An answer to the sender of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `CLUSTER_RESPONSE`.
+    Response,
+    /// `CLUSTER_NODE_INFO` with the own details, what the generation of September 2025 waits for.
+    NodeInfo,
+    /// `NODE_UPDATE` with the own details, what the generation of October 2025 waits for.
+    NodeUpdate,
+}
+
+/// What a datagram asks of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reaction {
+    /// To be sent to its sender.
+    pub answer: Option<Answer>,
+    /// Measured round trip to its sender.
+    pub latency: Option<Duration>,
+    /// The datagram answers one of ours: its sender has heard this node.
+    pub heard_us: bool,
+}
+
+/// The memory of the rules.
+#[derive(Debug)]
+pub struct Discovery {
+    discovery_sent: Option<Instant>,
+    heartbeat_sent: Option<Instant>,
+    answers: Bucket,
+}
+
+impl Discovery {
+    /// Nothing said yet.
+    pub const fn new() -> Self {
+        Self {
+            discovery_sent: None,
+            heartbeat_sent: None,
+            answers: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
+        }
+    }
+
+    /// Notes that `what` was broadcast at `now`; round trips are measured from here.
+    pub fn sent(&mut self, now: Instant, what: Broadcast) {
+        match what {
+            Broadcast::Discovery => self.discovery_sent = Some(now),
+            Broadcast::Heartbeat => self.heartbeat_sent = Some(now),
+            Broadcast::Update => {}
+        }
+    }
+
+    /// Decides about a datagram heard from `from`. `member` is what was known of its sender *before* this datagram, so
+    /// ask before [`crate::members::Members::heard`]. The own broadcasts that come back (`from` is `own`) ask nothing.
+    pub fn on_text(
+        &mut self,
+        now: Instant,
+        from: Ipv4Addr,
+        own: Ipv4Addr,
+        member: Option<MemberRef<'_>>,
+        text: &Text<'_>,
+    ) -> Reaction {
+        let mut reaction = Reaction::default();
+        if from == own {
+            return reaction;
+        }
+        let rust = member.is_some_and(|member| member.kind() == Kind::Rust);
+        match text {
+            Text::Discovery => {
+                let answer = !rust || self.answers.take(now);
+                reaction.answer = answer.then_some(Answer::Response);
+            }
+            Text::Heartbeat { .. } if rust => {}
+            Text::Heartbeat { .. } => {
+                let discovers = member.is_some_and(|member| member.discovers());
+                reaction.answer = Some(if discovers { Answer::NodeInfo } else { Answer::NodeUpdate });
+            }
+            Text::Response { .. } => {
+                reaction.latency = round_trip(self.discovery_sent, now);
+                reaction.heard_us = true;
+            }
+            Text::NodeInfo { .. } => {
+                reaction.latency = round_trip(self.heartbeat_sent, now);
+                reaction.heard_us = true;
+            }
+            // An update may be an answer or a broadcast; it proves nothing.
+            Text::NodeUpdate { .. } | Text::Event { .. } | Text::Raw { .. } => {}
+        }
+        reaction
+    }
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn round_trip(sent: Option<Instant>, now: Instant) -> Option<Duration> {
+    sent.map(|sent| now.since(sent)).filter(|rtt| *rtt < LATENCY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::{Evidence, Members, Thresholds};
+
+    const OWN: Ipv4Addr = Ipv4Addr::new(10, 4, 0, 1);
+    const PEER: Ipv4Addr = Ipv4Addr::new(10, 4, 0, 2);
+    const BEAT: Text<'_> = Text::Heartbeat { hostname: "p" };
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn peer(kind: Kind, discovers: bool) -> Members<1> {
+        let mut members = Members::new(Thresholds::DEFAULT);
+        members.heard(at(0), PEER, Evidence { hostname: Some("p"), kind: Some(kind), discovers });
+        members
+    }
+
+    #[test]
+    fn own_broadcasts_are_ignored() {
+        let mut rules = Discovery::new();
+        for text in [Text::Discovery, BEAT, Text::Response { hostname: "p" }] {
+            assert_eq!(rules.on_text(at(0), OWN, OWN, None, &text), Reaction::default());
+        }
+    }
+
+    #[test]
+    fn discoveries_of_strangers_and_text_nodes_are_always_answered() {
+        let mut rules = Discovery::new();
+        let text = peer(Kind::Text, true);
+        for _ in 0..10 {
+            for member in [None, text.get(PEER)] {
+                let reaction = rules.on_text(at(0), PEER, OWN, member, &Text::Discovery);
+                assert_eq!(reaction.answer, Some(Answer::Response));
+            }
+        }
+    }
+
+    #[test]
+    fn discoveries_of_rust_nodes_are_answered_twice_a_second() {
+        let mut rules = Discovery::new();
+        let rust = peer(Kind::Rust, true);
+        let answers = (0..10_000)
+            .filter(|ms| rules.on_text(at(*ms), PEER, OWN, rust.get(PEER), &Text::Discovery).answer.is_some())
+            .count();
+        // The burst of two, and two for each of ten seconds, less the one that would fall on the end.
+        assert_eq!(answers, 21);
+    }
+
+    #[test]
+    fn heartbeats_get_the_details_their_generation_waits_for() {
+        let mut rules = Discovery::new();
+        let mut answer = |members: Option<&Members<1>>| {
+            rules.on_text(at(0), PEER, OWN, members.and_then(|m| m.get(PEER)), &BEAT).answer
+        };
+        assert_eq!(answer(None), Some(Answer::NodeUpdate));
+        assert_eq!(answer(Some(&peer(Kind::Text, true))), Some(Answer::NodeInfo));
+        assert_eq!(answer(Some(&peer(Kind::Text, false))), Some(Answer::NodeUpdate));
+        assert_eq!(answer(Some(&peer(Kind::Rust, true))), None);
+    }
+
+    #[test]
+    fn latency_is_measured_from_the_own_question() {
+        let mut rules = Discovery::new();
+        let response = Text::Response { hostname: "p" };
+        let info = Text::NodeInfo { hostname: "p", json: "" };
+        let latency = |rules: &mut Discovery, now, text: &Text<'_>| {
+            let reaction = rules.on_text(at(now), PEER, OWN, None, text);
+            assert!(reaction.heard_us && reaction.answer.is_none());
+            reaction.latency.map(Duration::as_millis)
+        };
+        assert_eq!(latency(&mut rules, 5, &response), None, "nothing was asked");
+        rules.sent(at(1000), Broadcast::Discovery);
+        rules.sent(at(1500), Broadcast::Heartbeat);
+        rules.sent(at(1600), Broadcast::Update);
+        assert_eq!(latency(&mut rules, 1012, &response), Some(12));
+        assert_eq!(latency(&mut rules, 1530, &info), Some(30));
+        assert_eq!(latency(&mut rules, 2999, &response), Some(1999));
+        assert_eq!(latency(&mut rules, 3000, &response), None);
+    }
+}
