@@ -306,17 +306,19 @@ fn scan<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Scan, RecordEr
     let mut found = Scan { newest: None, next: 0 };
     for sector in 0..2 {
         let mut behind = 0;
-        for index in 0..ENTRIES {
+        // From the end, because sequence numbers only grow within a sector: the first valid entry is its newest.
+        for index in (0..ENTRIES).rev() {
             let mut entry = Entry::BLANK;
             read_flash(flash, offset(map, sector, index), &mut entry.0)?;
             if entry == Entry::BLANK {
                 continue;
             }
-            behind = index.saturating_add(1);
-            if let Some((sequence, record)) = entry.parse()
-                && found.newest.as_ref().is_none_or(|(newest, ..)| sequence > *newest)
-            {
-                found.newest = Some((sequence, sector, record));
+            behind = behind.max(index.saturating_add(1));
+            if let Some((sequence, record)) = entry.parse() {
+                if found.newest.as_ref().is_none_or(|(newest, ..)| sequence > *newest) {
+                    found.newest = Some((sequence, sector, record));
+                }
+                break;
             }
         }
         if found.newest.as_ref().is_some_and(|(_, newest, _)| *newest == sector) {
