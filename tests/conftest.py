@@ -10,22 +10,44 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness import Lab  # noqa: E402  (the path is set just above)
 
 
+class SharedLab:
+    """One lab of five nodes for the whole run. What a failed test left beyond repair is replaced by a new one."""
+
+    def __init__(self):
+        self.lab = None
+
+    def settled(self):
+        """The lab, whole, without faults, everybody seeing everybody."""
+        if self.lab:
+            try:
+                self.lab.settle()
+            except AssertionError:
+                self.stop()
+        if not self.lab:
+            self.lab = Lab(5)
+            self.lab.settle()
+        return self.lab
+
+    def stop(self):
+        if self.lab:
+            self.lab.stop()
+        self.lab = None
+
+
 @pytest.fixture(scope="session")
 def shared_lab():
-    """One lab of five nodes for the whole run. Tests that use it leave it as they found it: use `lab`, which sees to it."""
-    with Lab(5) as lab:
-        lab.settle()
-        yield lab
+    shared = SharedLab()
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture
 def lab(shared_lab):
-    """The shared lab, whole and without faults."""
-    shared_lab.settle()
-    return shared_lab
+    """The shared lab, whole and without faults. A test may break what `SharedLab.settled` mends, no more."""
+    return shared_lab.settled()
 
 
 @pytest.fixture
 def nodes(lab):
-    """The five nodes of the shared lab."""
+    """The nodes of the shared lab."""
     return lab.nodes

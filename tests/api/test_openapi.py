@@ -27,10 +27,10 @@ CHECKS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def answering(shared_lab):
-    """The node that is asked: the last, whose settings no other test relies on, and which has a relay or a greeting."""
-    return shared_lab.settle()[-1]
+@pytest.fixture
+def answering(nodes):
+    """The node that is asked."""
+    return nodes[-1]
 
 
 def specification(folder):

@@ -1,5 +1,6 @@
 """WiFi: what nodes do when the access point goes away, changes its pass phrase, or was never told."""
 
+import pytest
 from harness import PASSPHRASE, SSID, wait_until
 
 
@@ -13,6 +14,18 @@ def secrets(node, *others):
     texts = {uri: node.patient(lambda u=uri: node.request("GET", u)).body.decode() for uri in gets - {"/", "/ws"}}
     texts["log"] = node.log(1000)
     return {name for name, text in texts.items() if any(secret in text for secret in (PASSPHRASE, *others))}
+
+
+@pytest.fixture
+def node(lab):
+    """A node whose credentials may be changed: it gets the right ones back, and the access point its pass phrase."""
+    node = lab.nodes[0]
+    yield node
+    lab.spore("lab", "heal")
+    answer = node.post("/api/network/wifi/config", ssid=SSID, password=PASSPHRASE)
+    assert answer.status == 200, answer
+    wait_until(lambda: wifi(node)["wifi"]["connected"], 60, "the node is back")
+    wait_until(lambda: lab.status()["converged"], 60, "one cluster again")
 
 
 def test_connected_nodes_say_so(lab, nodes):
@@ -47,44 +60,25 @@ def test_without_access_point_nodes_open_their_own_and_come_back(lab, nodes):
     wait_until(lambda: lab.status()["converged"], 60, "one cluster again")
 
 
-def test_a_new_pass_phrase_shuts_out_who_does_not_know_it(lab, nodes):
-    node = nodes[0]
+def test_a_new_pass_phrase_shuts_out_who_does_not_know_it(lab, node):
     lab.spore("lab", "access-point", "on", "--passphrase", "something else")
-    try:
-        wait_until(lambda: wifi(node)["accessPoint"]["active"], 60, "the node opens its own access point")
-        network = wifi(node)["wifi"]
-        assert network["connected"] is False and network["lastError"], network
-        answer = node.post("/api/network/wifi/config", ssid=SSID, password="something else")
-        assert answer.status == 200 and answer.json["success"] is True
-        wait_until(lambda: wifi(node)["wifi"]["connected"], 60, "the node joins with the new pass phrase")
-    finally:
-        # Healing brings the old pass phrase back, so this node must forget the new one.
-        lab.spore("lab", "heal")
-        for each in lab.nodes:
-            wait_until(lambda n=each: n.status(), 30, "the node answers")
-    assert node.get("/api/node/config")["wifiPassphraseSet"] is True
+    wait_until(lambda: wifi(node)["accessPoint"]["active"], 60, "the node opens its own access point")
+    network = wifi(node)["wifi"]
+    assert network["connected"] is False and network["lastError"], network
+    answer = node.post("/api/network/wifi/config", ssid=SSID, password="something else")
+    assert answer.status == 200 and answer.json["success"] is True
+    wait_until(lambda: wifi(node)["wifi"]["connected"], 60, "the node joins with the new pass phrase")
     assert secrets(node, "something else") == set()
-    restore(node)
-    wait_until(lambda: lab.status()["converged"], 90, "one cluster again")
 
 
-def restore(node):
-    """Gives a node whose credentials a test changed the right ones back."""
-    answer = node.post("/api/network/wifi/config", ssid=SSID, password=PASSPHRASE)
-    assert answer.status == 200, answer
-
-
-def test_a_wrong_pass_phrase_is_told_and_can_be_mended(lab, nodes):
-    node = nodes[1]
-    ssid = SSID
-    answer = node.post("/api/network/wifi/config", ssid=ssid, password="wrong pass phrase")
+def test_a_wrong_pass_phrase_is_told_and_can_be_mended(node):
+    answer = node.post("/api/network/wifi/config", ssid=SSID, password="wrong pass phrase")
     assert answer.status == 200 and answer.body, "an empty answer would count as a failure in C++ SPORE's ctl.sh"
     wait_until(lambda: not wifi(node)["wifi"]["connected"], 30, "it tries the new credentials")
     wait_until(lambda: wifi(node)["accessPoint"]["active"], 60, "it opens its own access point")
     assert wifi(node)["wifi"]["lastError"]
+    assert node.get("/api/node/config")["wifiPassphraseSet"] is True
     assert secrets(node, "wrong pass phrase") == set()
-    restore(node)
-    wait_until(lambda: lab.status()["converged"], 90, "one cluster again")
 
 
 def test_bad_credentials_are_refused(nodes):
