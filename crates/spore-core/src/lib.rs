@@ -7,11 +7,13 @@
 //! | module | decides |
 //! |---|---|
 //! | [`members`] | who is in the cluster and how alive |
+//! | [`catalogue`] | what this node and the others offer |
 //! | [`events`] | who hears of what, here and on the cluster |
 //! | [`tasks`] | which periodic task runs next |
 //! | [`discovery`] | what to answer to a datagram |
 //! | [`wifi`] | station or access point, and when to try again |
 //! | [`trial`] | whether a new image is good |
+//! | [`config`] | which settings are acceptable |
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -19,6 +21,8 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod catalogue;
+pub mod config;
 pub mod cpu;
 pub mod discovery;
 pub mod events;

@@ -30,6 +30,9 @@ pub const CATALOGUES: usize = 6;
 /// Bytes of one stored foreign catalogue: some 25 endpoints.
 pub const CATALOGUE_BYTES: usize = 768;
 
+/// Endpoints of this node, 4 bytes each: twenty built in, the rest for services.
+pub const ENDPOINTS: usize = 48;
+
 /// Bytes of an event's name (docs/api.md).
 pub const EVENT_NAME: usize = 32;
 /// Bytes of an event's data, and of name and data together for user events (docs/api.md).
