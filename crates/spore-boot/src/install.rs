@@ -22,8 +22,10 @@ use spore_image::{Fault, FlashMap, HEADER_BYTES, Header, ImageError, SECTOR, Slo
 /// Why an installation is refused or ended. The running image is untouched in every case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstallError {
-    /// The running image is itself on trial; the other slot is what the node would go back to.
+    /// An image is on trial, or waits for it; the other slot is what the node would go back to.
     TrialOpen,
+    /// The next start runs the other slot, so that slot must not be written: the node was told to go back.
+    RestartPending,
     /// The image is not acceptable.
     Image(ImageError),
     /// The image was whole, but flash does not give back what was written.
@@ -55,7 +57,7 @@ impl InstallError {
     /// The kind of refusal.
     pub const fn fault(&self) -> InstallFault {
         match self {
-            Self::TrialOpen | Self::Over => InstallFault::Conflict,
+            Self::TrialOpen | Self::RestartPending | Self::Over => InstallFault::Conflict,
             Self::Image(error) => match error.fault() {
                 Fault::Malformed => InstallFault::Malformed,
                 Fault::TooLarge => InstallFault::TooLarge,
@@ -70,8 +72,11 @@ impl fmt::Display for InstallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TrialOpen => f.write_str(
-                "the running image is on trial; wait until it is confirmed or reverted (nothing was changed)",
+                "an image is on trial; wait until it is confirmed or reverted (nothing was changed)",
             ),
+            Self::RestartPending => {
+                f.write_str("the node goes back to its other image; restart it first (nothing was changed)")
+            }
             Self::Image(error) => error.fmt(f),
             Self::ReadBack(_) => f.write_str(
                 "the flash chip did not keep the image; try again (the running image is untouched)",
@@ -141,14 +146,14 @@ pub struct Installer {
 impl Installer {
     /// Begins an installation into the slot that is not `running` (which is [`crate::Boot::slot`]). Writes nothing.
     ///
-    /// Errors: [`InstallError::TrialOpen`], [`InstallError::Record`].
+    /// Errors: [`InstallError::TrialOpen`], [`InstallError::RestartPending`], [`InstallError::Record`].
     pub fn begin<F: ReadNorFlash>(
         flash: &mut F,
         map: &FlashMap,
         board: &str,
         running: Slot,
     ) -> Result<Self, InstallError> {
-        refuse_during_trial(record::read(flash, map)?.as_ref())?;
+        refuse(record::read(flash, map)?.as_ref(), running)?;
         Ok(Self {
             map: *map,
             slot: running.other(),
@@ -215,7 +220,7 @@ impl Installer {
         }
         let start = self.map.slot(self.slot).offset;
         if position == header || into_sector == 0 {
-            refuse_during_trial(record::read(flash, &self.map)?.as_ref())?;
+            refuse(record::read(flash, &self.map)?.as_ref(), self.slot.other())?;
             erase(flash, start.saturating_add(position.saturating_sub(into_sector)))?;
         }
         let mut at = position;
@@ -288,7 +293,7 @@ impl Installer {
     /// Has the boot record name the image.
     fn switch<F: NorFlash>(&mut self, flash: &mut F, header: Header) -> Result<Installed, InstallError> {
         let before = record::read(flash, &self.map)?;
-        refuse_during_trial(before.as_ref())?;
+        refuse(before.as_ref(), self.slot.other())?;
         let record = Record {
             boot_count: before.map_or(0, |record| record.boot_count),
             active: self.slot,
@@ -305,9 +310,11 @@ impl Installer {
     }
 }
 
-fn refuse_during_trial(record: Option<&Record>) -> Result<(), InstallError> {
-    match record.map(|record| record.state) {
-        Some(State::Trial { .. }) => Err(InstallError::TrialOpen),
-        Some(State::Confirmed) | None => Ok(()),
+/// Whether the slot beside the running one must stay as it is.
+fn refuse(record: Option<&Record>, running: Slot) -> Result<(), InstallError> {
+    match record {
+        Some(Record { state: State::Trial { .. }, .. }) => Err(InstallError::TrialOpen),
+        Some(record) if record.active != running => Err(InstallError::RestartPending),
+        Some(_) | None => Ok(()),
     }
 }

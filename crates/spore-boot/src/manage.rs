@@ -14,10 +14,11 @@ use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use spore_image::{FlashMap, Header, Slot};
 
-/// Ends the trial of the running image well. Returns whether there was one; without, nothing is written.
+/// Ends the trial of the running image well; for a node whose [`crate::Boot::trial`] says it is on trial. Returns whether
+/// there was one; without, or when the image on trial was not started yet, nothing is written.
 pub fn confirm<F: NorFlash>(flash: &mut F, map: &FlashMap) -> Result<bool, RecordError> {
     let Some(mut record) = record::read(flash, map)? else { return Ok(false) };
-    if record.state == State::Confirmed {
+    if let State::Confirmed | State::Trial { starts: 0, .. } = record.state {
         return Ok(false);
     }
     record.state = State::Confirmed;

@@ -349,9 +349,18 @@ pub fn write<F: NorFlash>(flash: &mut F, map: &FlashMap, record: &Record) -> Res
     {
         return Ok(());
     }
-    let fresh = if current == Some(0) { 1 } else { 0 };
-    erase(flash, offset(map, fresh, 0))?;
-    if place(flash, offset(map, fresh, 0), &entry)? { Ok(()) } else { Err(RecordError::Worn) }
+    let fresh: &[u32] = match current {
+        Some(0) => &[1],
+        Some(_) => &[0],
+        None => &[0, 1],
+    };
+    for sector in fresh {
+        erase(flash, offset(map, *sector, 0))?;
+        if place(flash, offset(map, *sector, 0), &entry)? {
+            return Ok(());
+        }
+    }
+    Err(RecordError::Worn)
 }
 
 /// Programs an entry and says whether it reads back.
@@ -439,6 +448,15 @@ mod tests {
         flash.stuck(offset(&map, 0, 0) + 8);
         assert_eq!(write(&mut flash, &map, &record(3)), Err(RecordError::Worn));
         assert_eq!(read(&mut flash, &map), Ok(Some(record(2))));
+    }
+
+    #[test]
+    fn a_new_chip_with_a_worn_first_sector() {
+        let map = small_map(4);
+        let mut flash = StrictFlash::new(&map);
+        flash.stuck(offset(&map, 0, 0) + 8);
+        write(&mut flash, &map, &record(1)).unwrap();
+        assert_eq!(read(&mut flash, &map), Ok(Some(record(1))));
     }
 
     proptest! {

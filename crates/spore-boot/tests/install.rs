@@ -4,7 +4,9 @@ mod common;
 
 use common::{BOARD, image, install, map, node};
 use spore_boot::testkit::StrictFlash;
-use spore_boot::{InstallError, InstallFault, Installer, ResetCause, SlotState, confirm, select, status};
+use spore_boot::{
+    InstallError, InstallFault, Installer, ResetCause, SlotState, confirm, revert, select, status,
+};
 use spore_image::build::build_image;
 use spore_image::{HEADER_BYTES, Header, ImageError, SECTOR, Slot};
 
@@ -44,6 +46,8 @@ fn every_size_and_every_piece() {
             assert_eq!((installed.slot, installed.header.version.as_str()), (Slot::B, "2.0.0"));
             let start = map().slot(Slot::B).offset as usize;
             assert_eq!(&flash.bytes()[start..start + bytes], &new[..]);
+            let behind = &flash.bytes()[start + bytes..start + bytes.next_multiple_of(4)];
+            assert!(behind.iter().all(|byte| *byte == 0xFF), "what pads the last word stays as erased");
             assert_eq!(
                 flash.erasures(),
                 (bytes as u32).div_ceil(SECTOR) + 1,
@@ -140,6 +144,25 @@ fn not_during_a_trial() {
     let error = Installer::begin(&mut flash, &map(), BOARD, Slot::B).map(drop).unwrap_err();
     assert_eq!((error.fault(), &error), (InstallFault::Conflict, &InstallError::TrialOpen));
     assert!(error.to_string().contains("on trial"), "{error}");
+}
+
+#[test]
+fn not_into_the_slot_the_next_start_runs() {
+    let mut flash = two_images();
+    assert_eq!(revert(&mut flash, &map(), BOARD), Ok(Slot::B));
+    let error = Installer::begin(&mut flash, &map(), BOARD, Slot::A).map(drop).unwrap_err();
+    assert_eq!((error.fault(), &error), (InstallFault::Conflict, &InstallError::RestartPending));
+    select(&mut flash, &map(), BOARD, ResetCause::Restart).unwrap();
+    assert_eq!(install(&mut flash, Slot::B, &image("2.0.0", 900), 512).slot, Slot::A);
+}
+
+#[test]
+fn an_image_that_was_not_started_is_not_confirmed() {
+    let mut flash = node(Slot::A, &image("1.0.0", 900), 0);
+    install(&mut flash, Slot::A, &image("2.0.0", 900), 512);
+    assert_eq!(confirm(&mut flash, &map()), Ok(false));
+    assert!(select(&mut flash, &map(), BOARD, ResetCause::Restart).unwrap().trial);
+    assert_eq!(confirm(&mut flash, &map()), Ok(true));
 }
 
 #[test]
