@@ -15,6 +15,8 @@ node_crates='spore-wire spore-image spore-core spore-boot spore-node'
 bare_target=thumbv6m-none-eabi
 
 suites='fmt shell deny clippy no-std fuzz rust lab peer api page docs'
+# These mostly wait, each for a lab of its own: they run side by side.
+together='lab peer api page'
 about() {
   case $1 in
     fmt) echo 'cargo fmt --check' ;;
@@ -132,7 +134,7 @@ suite_no_std() {
 suite_fuzz() {
   [ -f fuzz/Cargo.toml ] || skip 'there are no fuzz targets yet'
   rustup toolchain list 2>/dev/null | grep -q '^nightly' || skip 'no nightly toolchain: rustup toolchain install nightly'
-  (cd fuzz && cargo +nightly check --locked --bins)
+  (cd fuzz && cargo +nightly check --bins)
 }
 
 suite_rust() {
@@ -211,16 +213,35 @@ count() {
   fi
 }
 
-# Runs one suite, prints its line, adds to the totals.
-run_suite() {
+# Starts a suite beside this script, in a process group of its own; its status and seconds end up in <suite>.result.
+start_suite() {
   suite=$1
-  local log=$logs/$suite.log started=$SECONDS status counts passed=0 failed=0 tests=''
-  rm -f "$logs/$suite".*.xml
   printf 'run  %-8s %s\n' "$suite" "$(about "$suite")"
-  ("suite_$(echo "$suite" | tr - _)") >"$log" 2>&1 </dev/null
-  status=$?
-  local seconds=$((SECONDS - started))
-  if [ $status -eq $skipped ]; then
+  rm -f "$logs/$suite".*
+  set -m
+  (
+    begin=$SECONDS
+    ("suite_$(echo "$suite" | tr - _)") >"$logs/$suite.log" 2>&1 </dev/null
+    echo "$? $((SECONDS - begin))" >"$logs/$suite.result"
+  ) &
+  started="$started $suite:$!"
+  set +m
+}
+
+# Waits for the suites started, writes their lines and adds to the totals.
+finish_suites() {
+  local each
+  for each in $started; do
+    wait "${each#*:}"
+    report "${each%:*}"
+  done
+  started=''
+}
+
+report() {
+  local suite=$1 log=$logs/$1.log status=1 seconds=0 counts passed=0 failed=0 tests=''
+  [ -s "$logs/$suite.result" ] && read -r status seconds <"$logs/$suite.result"
+  if [ "$status" -eq $skipped ]; then
     lines="$lines$(printf 'skip %-8s %s' "$suite" "$(tail -n 1 "$log")")"$'\n'
     return
   fi
@@ -229,12 +250,12 @@ run_suite() {
     passed=${counts% *}
     failed=${counts#* }
     tests="$((passed + failed)) tests"
-  elif [ $status -eq 0 ]; then
+  elif [ "$status" -eq 0 ]; then
     passed=1
   fi
   # A suite that failed without naming a test that failed is a failure itself.
-  if [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
-  if [ $status -eq 0 ] && [ "$failed" -eq 0 ]; then
+  if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then failed=1; fi
+  if [ "$failed" -eq 0 ]; then
     lines="$lines$(printf 'ok   %-8s %12s %5d s' "$suite" "$tests" "$seconds")"$'\n'
   else
     lines="$lines$(printf 'FAIL %-8s %12s %5d s  %s' "$suite" "$tests" "$seconds" "build/test-logs/$suite.log")"$'\n'
@@ -244,6 +265,14 @@ run_suite() {
   fi
   total_passed=$((total_passed + passed))
   total_failed=$((total_failed + failed))
+}
+
+# Ends what runs, with time to stop its labs.
+interrupted() {
+  local each
+  for each in $started; do kill -INT -- "-${each#*:}" 2>/dev/null; done
+  wait
+  exit 130
 }
 
 chosen=''
@@ -270,7 +299,23 @@ export PYTHONDONTWRITEBYTECODE=1 DEBIAN_FRONTEND=noninteractive CARGO_TERM_COLOR
 total_passed=0
 total_failed=0
 lines=''
-for suite_name in ${chosen:-$suites}; do run_suite "$suite_name"; done
+started=''
+trap interrupted INT TERM
+for name in ${chosen:-$suites}; do
+  case " $together " in
+    *" $name "*)
+      # What they share is made before they run side by side.
+      if [ -z "$started" ]; then (python && spore) >"$logs/prepare.log" 2>&1 </dev/null; fi
+      start_suite "$name"
+      ;;
+    *)
+      finish_suites
+      start_suite "$name"
+      finish_suites
+      ;;
+  esac
+done
+finish_suites
 
 printf '\n%s\n%d passed, %d failed\n' "$lines" "$total_passed" "$total_failed"
 [ "$total_failed" -eq 0 ]

@@ -1,5 +1,6 @@
 """Fixtures of all tests that need a running lab."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import Lab  # noqa: E402  (the path is set just above)
+
+
+# Whoever ends a run, a lab must not outlive it: the fixtures below stop theirs.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class SharedLab:
