@@ -3,8 +3,7 @@
 
 It exists to develop the page and to test what a live lab cannot show: 254 members, hostile names, an update that is
 reverted. An image whose first bytes are `BAD` is refused with 422; one that contains `REVERT` goes back after its trial.
-`GET /mock/stats` tells the most requests (WebSockets included) that were open at once; `POST /mock/name?ip=…&hostname=…`
-renames a member.
+`POST /mock/name?ip=…&hostname=…` renames a member.
 """
 
 import argparse
@@ -76,10 +75,12 @@ class Node:
         self.boot = 7
         self.down_until = 0.0
         self.sockets = set()
+        # Requests being answered, WebSockets included, and the most there ever were.
         self.open = self.most_open = 0
         self.relay = "off"
         self.events = 0
         self.scan_until = 0.0
+        self.delay = 0.0
         self.update = {"state": "idle", "received": 0, "size": 0}
         self.slots = {"a": ("confirmed", "1.2.0"), "b": ("empty", None)}
         self.image = {"slot": "a", "state": "confirmed", "name": "spore", "version": "1.2.0",
@@ -336,7 +337,6 @@ GET = {
     "/api/cluster/members": lambda q: {"members": NODE.member_list()},
     "/api/cluster/services": services,
     "/api/relay": lambda q: {"relay": NODE.relay},
-    "/mock/stats": lambda q: {"mostOpen": NODE.most_open},
 }
 POST = {
     "/api/node/config": post_config,
@@ -379,6 +379,7 @@ class Handler(BaseHTTPRequestHandler):
         if time.monotonic() < NODE.down_until:
             self.close_connection = True
             return
+        time.sleep(NODE.delay)
         url = urlsplit(self.path)
         if method == "GET" and url.path == "/":
             return self.reply(200, NODE.page, "text/html; charset=utf-8", ("Content-Encoding", "gzip"))
