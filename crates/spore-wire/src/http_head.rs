@@ -7,13 +7,15 @@
 //! lengths in place, and remembers what the node must then refuse:
 //!
 //! * [`HeadGuard::oversized`]: a length of more than nine digits. The first nine stay, further digits become blanks, so
-//!   the server sees at most 999,999,999. Answer 413 and close.
+//!   the server sees at most 999,999,999. Answer 413 and close: where the body really ends is not known.
 //! * [`HeadGuard::malformed`]: a second `Content-Length`; one without digits, or with something beside them (that and all
 //!   digits after it become `?`, so that the server reads 0); any `Transfer-Encoding`; a NUL (which picoserve would
-//!   drop, joining what stands around it; it becomes `?`); a header without a colon. Answer 400 and close. It stays set
-//!   for the rest of the connection: where the next head begins is not certain any more.
+//!   drop, joining what stands around it; it becomes `?`); a header without a colon. Answer 400 and close.
 //! * [`HeadGuard::expects_continue`]: `Expect: 100-continue`, which the server does not answer. curl sends its body
 //!   after a second nevertheless; the node may answer `HTTP/1.1 100 Continue` itself.
+//!
+//! The first two stay set for the rest of the connection, because where the next head begins is not certain any more,
+//! and so that a request that was sent along in the same packet cannot hide them.
 //!
 //! Names are compared without regard to letter case and to blanks around them, as the server does it. A head ends with
 //! the first line of nothing but blanks after the request line; as many bytes as the length says are the body and pass
@@ -55,12 +57,12 @@ enum State {
     Passthrough,
 }
 
-/// Watches one connection; see the module. Needs about 50 bytes.
+/// Watches one connection; see the module. Needs less than 56 bytes.
 #[derive(Clone, Debug)]
 pub struct HeadGuard {
     state: State,
-    /// The name or the value that is being read, in small letters, without blanks in front. Full means: none of those
-    /// looked for, they are all shorter.
+    /// The name or the value that is being read, in small letters, without blanks in front; dots when it is longer
+    /// than all those looked for.
     word: Short<20>,
     /// What the server will take for the length of the body: that of the first `Content-Length`, 0 if unreadable.
     length: Option<u32>,
@@ -94,8 +96,7 @@ impl HeadGuard {
         }
     }
 
-    /// The current request has a length of more than nine digits; see the module. A request is current from its first
-    /// byte until the first byte of the next.
+    /// This or an earlier request of the connection has a length of more than nine digits; see the module.
     pub fn oversized(&self) -> bool {
         self.oversized
     }
@@ -105,7 +106,8 @@ impl HeadGuard {
         self.malformed
     }
 
-    /// The client of the current request waits for `100 Continue` before it sends the body.
+    /// The client of the current request waits for `100 Continue` before it sends the body. A request is current until
+    /// the first byte of the next.
     pub fn expects_continue(&self) -> bool {
         self.expects_continue
     }
@@ -142,7 +144,6 @@ impl HeadGuard {
         }
         match (self.state, *byte) {
             (State::RequestLine, other) => {
-                self.oversized = false;
                 self.expects_continue = false;
                 self.length = None;
                 if other == b'\n' {
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(seen, request("cOnTent-LENGTH \t:\t184467440            "));
         assert!(guard.oversized() && !guard.malformed());
         let (_, guard) = pass(&(request("Content-Length: 0000000000005") + "GET"));
-        assert!(!guard.oversized(), "the next request has begun");
+        assert!(guard.oversized(), "zeros count, and the next request does not hide it");
     }
 
     #[test]

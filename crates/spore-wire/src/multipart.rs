@@ -101,7 +101,7 @@ enum State {
     Failed,
 }
 
-/// Reads one body; see the module. Needs about 150 bytes.
+/// Reads one body; see the module. Needs less than 160 bytes.
 #[derive(Clone, Debug)]
 pub struct Multipart {
     delimiter: heapless::Vec<u8, { BOUNDARY_MAX + 4 }, u8>,

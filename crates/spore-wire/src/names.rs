@@ -53,7 +53,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
 }
 
 /// `text` as a bounded string, cut at a character boundary when longer.
-pub(crate) fn shorten<const N: usize>(text: &str) -> Short<N> {
+pub fn shorten<const N: usize>(text: &str) -> Short<N> {
     Short::try_from(cut(text, N)).unwrap_or_default()
 }
 
