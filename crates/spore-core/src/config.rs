@@ -391,6 +391,27 @@ mod tests {
         assert!(!shown.contains("correct") && shown.contains("wifiPassphraseSet"));
     }
 
+    #[test]
+    fn flash_keeps_every_setting() {
+        let mut config = Config::new();
+        for (key, value) in [
+            ("hostname", "kitchen"),
+            ("wifiSsid", "net"),
+            ("wifiPassphrase", "12345678"),
+            ("label.app", "spore"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        for stored in [Stored::from(Config::new()), Stored::from(config)] {
+            let mut buf = [0; 1024];
+            let bytes = postcard::to_slice(&stored, &mut buf).unwrap();
+            assert_eq!(bytes[0], 0, "the first byte is the schema");
+            assert_eq!(postcard::from_bytes::<Stored>(bytes).unwrap(), stored);
+            bytes[0] = 9;
+            assert!(postcard::from_bytes::<Stored>(bytes).is_err(), "an unknown schema is refused");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_refused_setting_changes_nothing(

@@ -267,6 +267,7 @@ impl Offers {
 mod tests {
     use super::*;
     use crate::members::{Evidence, Thresholds};
+    use proptest::prelude::*;
     use spore_wire::Details;
 
     fn at(ms: u64) -> Instant {
@@ -355,5 +356,29 @@ mod tests {
         foreign.abort(at(0));
         assert_eq!(foreign.next_wanted(at(4_999), &members, 0), None);
         assert_eq!(foreign.next_wanted(at(5_000), &members, 0), Some((7, ip(1))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_fits_comes_back(uris in prop::collection::vec("/[a-zä/]{0,200}", 0..12)) {
+            let members = members(&[7]);
+            let mut foreign = Foreign::new();
+            let uris: std::vec::Vec<&str> = uris.iter().map(String::as_str).collect();
+            fill(&mut foreign, Some(7), &members, &uris);
+            let mut room = limits::CATALOGUE_BYTES;
+            let mut expected = std::vec::Vec::new();
+            for uri in &uris {
+                if uri.len() < 256 && uri.len() + 2 <= room {
+                    room -= uri.len() + 2;
+                    expected.push((Method::Get, *uri));
+                }
+            }
+            prop_assert_eq!(foreign.truncated(7), expected.len() < uris.len());
+            for uri in uris {
+                let kept = expected.iter().any(|(_, other)| *other == uri);
+                prop_assert_eq!(foreign.offering(uri).contains(Some(7)), kept);
+            }
+            prop_assert_eq!(foreign.endpoints(7).unwrap().collect::<std::vec::Vec<_>>(), expected);
+        }
     }
 }

@@ -48,6 +48,37 @@ pub struct Param<'a> {
     pub values: &'a [&'a str],
 }
 
+impl<'a> Param<'a> {
+    const fn new(name: &'a str, location: Location) -> Self {
+        Self { name, location, required: false, kind: "string", values: &[] }
+    }
+
+    /// An optional text in the query.
+    pub const fn query(name: &'a str) -> Self {
+        Self::new(name, Location::Query)
+    }
+
+    /// An optional text in the body.
+    pub const fn body(name: &'a str) -> Self {
+        Self::new(name, Location::Body)
+    }
+
+    /// The same, but a request without it is refused.
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// The same with another type.
+    pub const fn of_kind(self, kind: &'a str) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same, with only these values.
+    pub const fn one_of(self, values: &'a [&'a str]) -> Self {
+        Self { values, ..self }
+    }
+}
+
 /// One thing a node offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint<'a> {
@@ -59,6 +90,23 @@ pub struct Endpoint<'a> {
     pub service: &'a str,
     /// What it takes.
     pub params: &'a [Param<'a>],
+}
+
+impl<'a> Endpoint<'a> {
+    /// A GET endpoint without parameters.
+    pub const fn get(service: &'a str, uri: &'a str) -> Self {
+        Self { method: Method::Get, uri, service, params: &[] }
+    }
+
+    /// A POST endpoint without parameters.
+    pub const fn post(service: &'a str, uri: &'a str) -> Self {
+        Self { method: Method::Post, uri, service, params: &[] }
+    }
+
+    /// The same with parameters.
+    pub const fn with(self, params: &'a [Param<'a>]) -> Self {
+        Self { params, ..self }
+    }
 }
 
 /// Why an endpoint was not registered. Nothing has changed.

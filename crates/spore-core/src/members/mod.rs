@@ -419,6 +419,13 @@ impl<const N: usize> Members<N> {
         self.entries.get(at).map(|member| MemberRef { member, tables: &self.tables })
     }
 
+    /// The first member behind `ip` in the order of addresses, or the very first: to walk through a table that may change
+    /// between two steps.
+    pub fn after(&self, ip: Option<Ipv4Addr>) -> Option<MemberRef<'_>> {
+        let at = ip.map_or(0, |ip| self.entries.partition_point(|member| member.ip <= ip.to_bits()));
+        self.entries.get(at).map(|member| MemberRef { member, tables: &self.tables })
+    }
+
     /// All members in the order of their addresses.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = MemberRef<'_>> + Clone {
         self.entries.iter().map(|member| MemberRef { member, tables: &self.tables })
