@@ -134,7 +134,9 @@ suite_no_std() {
 suite_fuzz() {
   [ -f fuzz/Cargo.toml ] || skip 'there are no fuzz targets yet'
   rustup toolchain list 2>/dev/null | grep -q '^nightly' || skip 'no nightly toolchain: rustup toolchain install nightly'
-  (cd fuzz && cargo +nightly check --bins)
+  # libFuzzer itself is C++.
+  need c++ g++ || return
+  (cd fuzz && cargo +nightly check --bins --target-dir "$target/fuzz")
 }
 
 suite_rust() {
