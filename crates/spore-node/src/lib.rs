@@ -1,6 +1,199 @@
-//! The SPORE node: core, sockets, HTTP, storage, services
+//! The SPORE node: `spore-core`'s decisions carried out over sockets, HTTP and flash, on any [`board::Board`].
+//!
+//! A firmware makes the [`Parts`] of its board, chooses its services, and awaits [`run`]; the future it returns is the
+//! whole node. Dropping it stops the node at once. Nothing allocates; all that is large lies in [`Memory`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod board;
+mod context;
+mod details;
+mod fetch;
+mod http;
+pub mod limits;
+mod network;
 pub mod page;
+mod scheduler;
+pub mod service;
+mod state;
+mod store;
+mod udp;
+
+pub use board::{Board, Exit, Parts};
+pub use context::{Context, EventBuffer, Subscription};
+pub use http::ROUTES;
+pub use http::Route;
+pub use spore_core::config::Config;
+pub use spore_core::events::{Event, SubscriberId};
+
+use board::System;
+use core::cell::RefCell;
+use embassy_futures::join::{join, join_array, join5};
+use embassy_futures::select::{Either, select};
+use embassy_net::StackResources;
+use embassy_net::driver::{Driver as _, HardwareAddress};
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_time::{Duration, Timer};
+use embedded_storage::nor_flash::NorFlash;
+use service::Service;
+use spore_boot::Boot;
+use spore_core::trial::Verdict;
+use spore_image::FlashMap;
+use state::State;
+
+/// Sockets of a node with three HTTP connections; what [`Memory`] has room for.
+const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
+
+/// Time for answers to leave before the node restarts.
+const FAREWELL: Duration = Duration::from_millis(400);
+
+/// The buffers of a node.
+pub struct Memory {
+    sockets: StackResources<SOCKETS>,
+    connections: [http::Connection; limits::HTTP_CONNECTIONS],
+    overflow: http::Overflow,
+    fetch: fetch::Buffers,
+    udp_rx: [u8; limits::UDP_RX],
+    udp_tx: [u8; limits::UDP_TX],
+    udp_rx_meta: [PacketMetadata; limits::UDP_RX_COUNT],
+    udp_tx_meta: [PacketMetadata; limits::UDP_TX_COUNT],
+}
+
+impl Memory {
+    /// Empty buffers.
+    pub const fn new() -> Self {
+        Self {
+            sockets: StackResources::new(),
+            connections: [const { http::Connection::new() }; limits::HTTP_CONNECTIONS],
+            overflow: http::Overflow::new(),
+            fetch: fetch::Buffers::new(),
+            udp_rx: [0; limits::UDP_RX],
+            udp_tx: [0; limits::UDP_TX],
+            udp_rx_meta: [PacketMetadata::EMPTY; limits::UDP_RX_COUNT],
+            udp_tx_meta: [PacketMetadata::EMPTY; limits::UDP_TX_COUNT],
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a node starts with beside its board.
+pub struct Start<'a> {
+    /// What the boot stage chose.
+    pub boot: Boot,
+    /// Settings of a node that has none stored yet: credentials known at flash time, for instance.
+    pub factory: Config,
+    /// What this node offers beyond what every node does.
+    pub services: &'a [&'a dyn Service],
+}
+
+/// Runs a node until it wants a restart.
+///
+/// # Panics
+/// When a service's tasks cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at its
+/// first start, and that a trial answers by going back to the image before.
+pub async fn run<B: Board>(memory: &mut Memory, parts: Parts<B>, start: Start<'_>) -> Exit {
+    let Parts { device, mut radio, mut flash, mut system } = parts;
+    let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
+        // Every board has Ethernet frames; another medium would be another Board trait.
+        return Exit::TrialFailed;
+    };
+    let map = FlashMap::for_size(system.flash_bytes());
+    let config = map
+        .ok()
+        .and_then(|map| store::load(&mut flash, map.config().offset..map.config().end()))
+        .unwrap_or(start.factory);
+    let seed = system.entropy();
+    let state = State::new(config, start.boot, mac, &mut system, start.services);
+    let ctx = Context::new(state, &mut system, start.services);
+    let flash = RefCell::new(flash);
+
+    let (stack, mut runner) =
+        embassy_net::new(device, embassy_net::Config::default(), &mut memory.sockets, seed);
+    let mut socket = UdpSocket::new(
+        stack,
+        &mut memory.udp_rx_meta,
+        &mut memory.udp_rx,
+        &mut memory.udp_tx_meta,
+        &mut memory.udp_tx,
+    );
+    let bound = socket.bind(spore_wire::PORT);
+    let listen = scheduler::register(&ctx).unwrap_or_else(|error| panic!("service task: {error}"));
+    debug_assert!(bound.is_ok(), "a fresh stack has the port free");
+    for service in start.services {
+        service.start(&ctx);
+    }
+    ctx.log(format_args!(
+        "{} version {} slot {} boot {}{}",
+        ctx.hostname(),
+        ctx.with(|state| state.boot.header.version.clone()),
+        ctx.with(|state| state.boot.slot),
+        ctx.with(|state| state.boot.boot_count),
+        if ctx.with(|state| state.boot.trial) { " on trial" } else { "" },
+    ));
+
+    let vacancy = http::Vacancy::new();
+    let connections = memory
+        .connections
+        .each_mut()
+        .map(|connection| http::serve(&ctx, &flash, stack, &vacancy, connection));
+    let node = join5(
+        runner.run(),
+        network::run(&ctx, &mut radio, stack),
+        join(udp::listen(&ctx, &socket, listen), scheduler::run(&ctx, &socket)),
+        join(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash)),
+        join(join_array(connections), http::refuse(stack, &vacancy, &mut memory.overflow)),
+    );
+    let leave = async {
+        let exit = ctx.exit.wait().await;
+        Timer::after(FAREWELL).await;
+        exit
+    };
+    match select(leave, node).await {
+        Either::First(exit) => exit,
+        // The parts of the node run for ever.
+        Either::Second(_) => Exit::Restart,
+    }
+}
+
+/// Sees a trial through: confirms the image or gives it up.
+async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
+    while ctx.with(|state| state.boot.trial) {
+        Timer::after(Duration::from_millis(500)).await;
+        let now = ctx.now();
+        match ctx.with(|state| state.trial.poll(now)) {
+            None => {}
+            Some(Verdict::GiveUp) => {
+                ctx.log(format_args!("trial: nobody heard this image in time; going back"));
+                ctx.exit.signal(Exit::TrialFailed);
+                return;
+            }
+            Some(Verdict::Confirm) => {
+                let Ok(map) = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes)) else {
+                    return;
+                };
+                let confirmed = spore_boot::confirm(&mut *flash.borrow_mut(), &map).is_ok();
+                let status = spore_boot::status(&mut *flash.borrow_mut(), &map).ok();
+                if !confirmed {
+                    // Left on trial, the boot stage goes back at the next start: the safe side.
+                    ctx.log(format_args!("trial: the boot record cannot be written"));
+                    return;
+                }
+                let version = ctx.with(|state| {
+                    state.boot.trial = false;
+                    if let Some(status) = status {
+                        state.last_update = status.last_update;
+                    }
+                    state.boot.header.version.clone()
+                });
+                ctx.log(format_args!("trial: {version} confirmed"));
+                let outcome = spore_boot::Outcome::Confirmed.as_str();
+                ctx.fire(&Event::UpdateFinished { version: version.as_str(), outcome, reason: None });
+            }
+        }
+    }
+}

@@ -47,7 +47,7 @@ pub use error::{BufferFull, DecodeError};
 pub use event::{Event, EventBody, EventError, EventId};
 pub use http_head::HeadGuard;
 pub use multipart::Multipart;
-pub use names::{Hostname, Labels, Method, NameError, Short};
+pub use names::{Hostname, Labels, Method, NameError, Short, shorten};
 pub use status::{Found, StatusReader};
 pub use text::Text;
 

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
-use spore_node::service::{Endpoint, Location, Method, Param, Reply, Request, Service};
+use spore_node::service::{Endpoint, Param, Reply, Request, Service};
 use spore_node::{Context, Event};
 
 /// Greets whoever asks and counts the greetings.
@@ -26,9 +26,9 @@ impl Service for Hello {
         "hello"
     }
 
-    fn endpoints(&self) -> &'static [Endpoint] {
-        const ENDPOINTS: &[Endpoint] = &[Endpoint::new(Method::Get, "/api/hello")
-            .with_params(&[Param::new("name", Location::Query)])];
+    fn endpoints(&self) -> &'static [Endpoint<'static>] {
+        const ENDPOINTS: &[Endpoint<'_>] =
+            &[Endpoint::get("hello", "/api/hello").with(&[Param::query("name")])];
         ENDPOINTS
     }
 
@@ -39,11 +39,11 @@ impl Service for Hello {
         }
         self.greeted.set(self.greeted.get().wrapping_add(1));
         // Anyone on this node may listen: `ctx.on("hello/greeted", …)`, a service's `on_event`, or a browser on /ws.
-        ctx.fire(&Event::user("hello/greeted", name));
+        ctx.fire(&Event::User { name: "hello/greeted", data: name });
         reply.json(|json| {
-            json.field_str("hello", name);
-            json.field_str("from", &ctx.hostname());
-            json.field_u64("greeted", self.greeted.get().into());
+            json.field("hello", name)?;
+            json.field("from", ctx.hostname().as_str())?;
+            json.field_number("greeted", self.greeted.get())
         });
     }
 }

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::cell::{Cell, RefCell};
-use spore_node::service::{Endpoint, Location, Method, Param, Reply, Request, Service, ServiceTask};
+use spore_node::service::{Endpoint, Method, Param, Reply, Request, Service, ServiceTask};
 use spore_node::{Context, Event};
 
 /// Something with two states.
@@ -51,7 +51,7 @@ impl<O: Output> Relay<O> {
         self.output.borrow_mut().set(on);
         if self.on.replace(on) != on {
             self.switched.set(self.switched.get().wrapping_add(1));
-            ctx.fire(&Event::user("relay/switched", word(on)));
+            ctx.fire(&Event::User { name: "relay/switched", data: word(on) });
         }
     }
 
@@ -69,8 +69,8 @@ impl<O: Output> Relay<O> {
 
     fn tell(&self, reply: &mut Reply<'_>) {
         reply.json(|json| {
-            json.field_str("state", word(self.on.get()));
-            json.field_u64("switched", self.switched.get().into());
+            json.field("state", word(self.on.get()))?;
+            json.field_number("switched", self.switched.get())
         });
     }
 }
@@ -84,12 +84,11 @@ impl<O: Output> Service for Relay<O> {
         "relay"
     }
 
-    fn endpoints(&self) -> &'static [Endpoint] {
-        const ENDPOINTS: &[Endpoint] = &[
-            Endpoint::new(Method::Get, "/api/relay/status"),
-            Endpoint::new(Method::Post, "/api/relay").with_params(&[Param::new("state", Location::Body)
-                .required()
-                .with_values(&["on", "off", "toggle"])]),
+    fn endpoints(&self) -> &'static [Endpoint<'static>] {
+        const ENDPOINTS: &[Endpoint<'_>] = &[
+            Endpoint::get("relay", "/api/relay/status"),
+            Endpoint::post("relay", "/api/relay")
+                .with(&[Param::body("state").required().one_of(&["on", "off", "toggle"])]),
         ];
         ENDPOINTS
     }

@@ -3,26 +3,8 @@
 //! Per origin a window of the last 64 numbers (as in IPsec's anti-replay window, RFC 4303, 3.4.3). A new boot number
 //! starts a new window; the boot before it is remembered, so that a straggler does not reopen it.
 
-use core::fmt;
-use core::net::Ipv4Addr;
 use heapless::Vec;
-
-/// Names one cluster event for ever: `10.4.0.11/7/42`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EventId {
-    /// Who fired it.
-    pub origin: Ipv4Addr,
-    /// In which of its starts.
-    pub boot: u16,
-    /// Which event of that start, from 1.
-    pub number: u32,
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.origin, self.boot, self.number)
-    }
-}
+use spore_wire::EventId;
 
 #[derive(Debug, Clone, Copy)]
 struct Window {

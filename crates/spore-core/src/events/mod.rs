@@ -8,8 +8,9 @@ mod dedup;
 mod log;
 mod outgoing;
 
-pub use bus::{Bus, Full, SubscriberId, TooDeep};
-pub use dedup::{EventId, Seen};
+pub use bus::{Bus, Callback, Full, SubscriberId, TooDeep};
+pub use dedup::Seen;
+pub use spore_wire::EventId;
 pub use log::{Cursor, Entry, Log, Origin};
 pub(crate) use outgoing::Bucket;
 pub use outgoing::{Outgoing, Refusal, ToSend};

@@ -6,6 +6,7 @@
 use crate::limits;
 use crate::time::{Duration, Instant};
 use core::fmt;
+use spore_wire::native::EVENT_MAX;
 use heapless::{String, Vec};
 
 /// When an event is sent again, in milliseconds after the first time.
@@ -20,7 +21,7 @@ pub enum Refusal {
     Full,
     /// The name is empty or exceeds [`limits::EVENT_NAME`].
     Name,
-    /// Name and data together exceed [`limits::EVENT_DATA`].
+    /// Name and data together exceed [`EVENT_MAX`].
     TooLarge,
 }
 
@@ -30,7 +31,7 @@ impl fmt::Display for Refusal {
             Self::TooFast => f.write_str("too many cluster events; wait a moment"),
             Self::Full => f.write_str("too many cluster events under way; wait half a second"),
             Self::Name => write!(f, "an event's name has 1 to {} bytes", limits::EVENT_NAME),
-            Self::TooLarge => write!(f, "an event's name and data have at most {} bytes", limits::EVENT_DATA),
+            Self::TooLarge => write!(f, "a cluster event's name and data have at most {EVENT_MAX} bytes"),
         }
     }
 }
@@ -42,7 +43,7 @@ struct Item {
     due: Instant,
     sent: u8,
     name_len: u8,
-    text: String<{ limits::EVENT_DATA }>,
+    text: String<EVENT_MAX>,
 }
 
 /// One sending of one event.

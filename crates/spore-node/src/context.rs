@@ -1,0 +1,304 @@
+//! The node context: one node's state, its event bus, and what services may do with it.
+//!
+//! Everything is behind interior mutability and on one thread. The rule that keeps it free of panics: a borrow of the state
+//! never lives across an `.await` or a callback ([`Context::with`] takes a closure for that reason).
+
+use crate::board::{Exit, System};
+use crate::limits::EVENT_LOG;
+use crate::service::{Endpoint, Service};
+use crate::state::State;
+use core::cell::{Cell, RefCell};
+use core::fmt::{self, Write as _};
+use core::future::poll_fn;
+use core::net::Ipv4Addr;
+use core::task::Poll;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_sync::waitqueue::MultiWakerRegistration;
+use spore_core::config::Config;
+use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin, Refusal, SubscriberId};
+use spore_core::limits::{EVENT_DATA, EVENT_NAME};
+use spore_core::time::Instant;
+use spore_core::wifi::{Passphrase, Ssid};
+use spore_wire::event::EventId;
+use spore_wire::{Details, Hostname, shorten};
+
+/// Readers of the event log that can wait at the same time: WebSockets and [`Subscription`]s.
+const WAITERS: usize = 8;
+
+/// Room for one event as it is read from the log.
+pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
+
+/// What the WiFi side of the node is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WifiOrder {
+    /// Look for networks.
+    Scan,
+    /// Use these credentials from now on.
+    Credentials {
+        /// Network.
+        ssid: Ssid,
+        /// Pass phrase.
+        passphrase: Passphrase,
+        /// Not earlier than then, by the executor's clock.
+        not_before: embassy_time::Instant,
+    },
+}
+
+/// One node, as its services and its own parts see it.
+pub struct Context<'a> {
+    state: RefCell<State>,
+    system: RefCell<&'a mut dyn System>,
+    services: &'a [&'a dyn Service],
+    bus: Bus<'a>,
+    log: RefCell<Log<EVENT_LOG>>,
+    waiters: RefCell<MultiWakerRegistration<WAITERS>>,
+    clients: Cell<u8>,
+    pub(crate) wifi_order: Signal<NoopRawMutex, WifiOrder>,
+    pub(crate) exit: Signal<NoopRawMutex, Exit>,
+    /// Something for the scheduler to look at again: a task or an event to send.
+    pub(crate) schedule: Signal<NoopRawMutex, ()>,
+    /// The listening side has waited long enough.
+    pub(crate) listen: Signal<NoopRawMutex, ()>,
+    /// Something to fetch from another node, perhaps.
+    pub(crate) fetch: Signal<NoopRawMutex, ()>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(state: State, system: &'a mut dyn System, services: &'a [&'a dyn Service]) -> Self {
+        Self {
+            state: RefCell::new(state),
+            system: RefCell::new(system),
+            services,
+            bus: Bus::new(),
+            log: RefCell::new(Log::new()),
+            waiters: RefCell::new(MultiWakerRegistration::new()),
+            clients: Cell::new(0),
+            wifi_order: Signal::new(),
+            exit: Signal::new(),
+            schedule: Signal::new(),
+            listen: Signal::new(),
+            fetch: Signal::new(),
+        }
+    }
+
+    /// Time since this node booted.
+    pub fn now(&self) -> Instant {
+        let boot = self.with(|state| state.booted);
+        Instant::from_millis(embassy_time::Instant::now().as_millis().saturating_sub(boot))
+    }
+
+    /// The moment of the executor's clock that is `at` on the node's.
+    pub(crate) fn clock(&self, at: Instant) -> embassy_time::Instant {
+        let boot = self.with(|state| state.booted);
+        embassy_time::Instant::from_millis(at.as_millis().saturating_add(boot))
+    }
+
+    /// Runs `f` on the node's state. `f` must not call back into the context.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.borrow_mut())
+    }
+
+    /// Runs `f` on the hardware.
+    pub(crate) fn with_system<T>(&self, f: impl FnOnce(&mut dyn System) -> T) -> T {
+        f(&mut **self.system.borrow_mut())
+    }
+
+    /// The node's name.
+    pub fn hostname(&self) -> Hostname {
+        self.with(|state| state.hostname.clone())
+    }
+
+    /// The node's address, once it has one.
+    pub fn ip(&self) -> Option<Ipv4Addr> {
+        self.with(|state| state.address.map(|address| address.ip))
+    }
+
+    /// What this node tells of itself.
+    pub(crate) fn details(&self) -> Details {
+        let free_heap = self.with_system(|system| system.free_heap());
+        let uptime = self.now().as_millis();
+        self.with(|state| Details {
+            free_heap: Some(free_heap),
+            chip_id: Some(state.identity.chip_id),
+            sdk_version: Some(shorten(state.identity.sdk)),
+            cpu_mhz: Some(state.identity.cpu_mhz.into()),
+            flash_bytes: Some(state.identity.flash_bytes),
+            uptime_ms: Some(uptime),
+            hostname: Some(state.hostname.clone()),
+            ip: state.address.map(|address| address.ip),
+            labels: Some(state.labels.clone()),
+            version: Some(shorten(state.boot.header.version.as_str())),
+            board: Some(shorten(state.identity.board)),
+            catalogue: Some(state.catalogue),
+            boot: Some(state.boot_number()),
+            spore: Some(spore_wire::native::VERSION),
+        })
+    }
+
+    /// The services of this node.
+    pub(crate) fn services(&self) -> &'a [&'a dyn Service] {
+        self.services
+    }
+
+    /// Takes over new settings. Storing them, the tasks' intervals and the WiFi are the caller's.
+    pub(crate) fn apply(&self, config: Config) {
+        self.with(|state| {
+            state.members.set_thresholds(config.thresholds());
+            state.wifi.set_settings(config.wifi());
+            state.config = config;
+            state.take_names(self.services);
+        });
+    }
+
+    /// Everything this node offers: its catalogue.
+    pub fn endpoints(&self) -> impl Iterator<Item = &'static Endpoint<'static>> + Clone + use<'a> {
+        let own = crate::http::ROUTES.iter().map(|(endpoint, _)| endpoint);
+        own.chain(self.services.iter().flat_map(|service| service.endpoints()))
+    }
+
+    /// Calls `callback` at once for every event called `name`; `"*"` hears everything.
+    ///
+    /// # Errors
+    /// [`Full`] when all places of the bus are taken.
+    pub fn on(&self, name: &'a str, callback: Callback<'a>) -> Result<SubscriberId, Full> {
+        self.bus.on(name, callback)
+    }
+
+    /// Ends a subscription of [`Context::on`]; false when it had ended already.
+    pub fn off(&self, id: SubscriberId) -> bool {
+        self.bus.off(id)
+    }
+
+    /// Fires an event on this node: callbacks and services hear it before this returns, async subscribers and WebSockets
+    /// soon after. An event fired from within callbacks more than four levels deep is dropped, and counted.
+    pub fn fire(&self, event: &Event<'_>) {
+        self.fire_from(event, Origin::NODE);
+    }
+
+    pub(crate) fn fire_from(&self, event: &Event<'_>, origin: Origin) {
+        if self.bus.fire(event).is_err() {
+            return;
+        }
+        for service in self.services {
+            service.on_event(self, event);
+        }
+        self.log.borrow_mut().push(event, origin);
+        self.waiters.borrow_mut().wake();
+    }
+
+    /// Fires a user event on every node of the cluster, this one included. Gives the event's name for ever.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the event is malformed, too large, or one of too many; nobody hears it then.
+    pub fn fire_cluster(&self, name: &str, data: &str) -> Result<EventId, Refusal> {
+        self.fire_cluster_from(name, data, Origin::NODE)
+    }
+
+    pub(crate) fn fire_cluster_from(
+        &self,
+        name: &str,
+        data: &str,
+        origin: Origin,
+    ) -> Result<EventId, Refusal> {
+        let now = self.now();
+        let id = self.with(|state| {
+            let number = state.outgoing.push(now, name, data)?;
+            let origin = state.address.map_or(Ipv4Addr::UNSPECIFIED, |address| address.ip);
+            Ok(EventId { origin, boot: state.boot_number(), number })
+        })?;
+        self.schedule.signal(());
+        self.fire_from(&Event::User { name, data }, origin);
+        Ok(id)
+    }
+
+    /// Subscribes async code to the events called `name` (`"*"` for all) that are fired from now on.
+    pub fn subscribe<'c>(&'c self, name: &'c str) -> Subscription<'c, 'a> {
+        Subscription { ctx: self, name, cursor: self.log.borrow().now() }
+    }
+
+    pub(crate) fn log_position(&self) -> Cursor {
+        self.log.borrow().now()
+    }
+
+    /// Waits until there is an event at `cursor`.
+    pub(crate) async fn event_at(&self, cursor: Cursor) {
+        poll_fn(|task| {
+            if self.log.borrow().now() != cursor {
+                return Poll::Ready(());
+            }
+            self.waiters.borrow_mut().register(task.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Copies the event at `cursor` into `buffer`, if there is one; gives the next cursor, too.
+    pub(crate) fn read_event<'b>(
+        &self,
+        cursor: Cursor,
+        buffer: &'b mut EventBuffer,
+    ) -> Option<(Entry<'b>, Cursor)> {
+        self.log.borrow().read(cursor, buffer)
+    }
+
+    /// A tag that tells one WebSocket client from another, for echo suppression.
+    pub(crate) fn new_client(&self) -> Origin {
+        let client = self.clients.get();
+        self.clients.set(if client >= Origin::NODE.0 - 1 { 0 } else { client + 1 });
+        Origin(client)
+    }
+
+    /// Restarts the node after the answers under way have left it.
+    pub fn restart(&self) {
+        self.exit.signal(Exit::Restart);
+    }
+
+    /// Writes a line to the node's log.
+    pub fn log(&self, line: fmt::Arguments<'_>) {
+        let mut text = heapless::String::<160>::new();
+        // A line that is too long is cut, which is better than losing it.
+        let _ = text.write_fmt(line);
+        self.with_system(|system| system.log(&text));
+    }
+}
+
+/// An async subscription, see [`Context::subscribe`].
+pub struct Subscription<'c, 'a> {
+    ctx: &'c Context<'a>,
+    name: &'c str,
+    cursor: Cursor,
+}
+
+impl Subscription<'_, '_> {
+    /// The next event of that name. `missed` of the entry counts events of any name that were overwritten before they
+    /// were read; the log holds about the last 2 KB of events.
+    pub async fn next<'b>(&mut self, buffer: &'b mut EventBuffer) -> Entry<'b> {
+        let mut missed = 0;
+        loop {
+            let at = self.cursor;
+            self.ctx.event_at(at).await;
+            let wanted = match self.ctx.read_event(at, buffer) {
+                Some((entry, next)) => {
+                    self.cursor = next;
+                    missed += entry.missed;
+                    self.name == spore_core::events::ANY || entry.name == self.name
+                }
+                None => false,
+            };
+            if wanted {
+                self.cursor = at;
+                break;
+            }
+        }
+        // Read once more, because a borrow may not leave the loop that might go round again.
+        match self.ctx.read_event(self.cursor, buffer) {
+            Some((mut entry, next)) => {
+                self.cursor = next;
+                entry.missed = missed;
+                entry
+            }
+            None => Entry { number: 0, origin: Origin::NODE, name: "", payload: "", missed, truncated: true },
+        }
+    }
+}

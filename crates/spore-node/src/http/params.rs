@@ -1,0 +1,208 @@
+//! Parameters of a request, from query, form or JSON, decoded once.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use crate::limits::BODY;
+use spore_wire::form::{Encoded, FormError, Pairs};
+use spore_wire::json::Members;
+
+/// Most parameters of one request.
+const COUNT: usize = 24;
+/// Bytes of all names and values, decoded.
+const BYTES: usize = BODY + 256;
+
+/// Why parameters could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamsError {
+    /// The body is not UTF-8, or says it is JSON and is not one JSON object.
+    Malformed,
+    /// More than 24 parameters, or more than 1,280 bytes of them.
+    TooMany,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name: (u16, u16),
+    value: (u16, u16),
+    /// A value of a JSON body that is no string.
+    raw: bool,
+}
+
+/// Names and values.
+#[derive(Debug)]
+pub struct Params {
+    text: heapless::String<BYTES>,
+    entries: heapless::Vec<Entry, COUNT>,
+}
+
+/// The type of body that a `Content-Type` header announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// `application/x-www-form-urlencoded`, and whatever is not JSON: upstream's tools do not always say.
+    Form,
+    /// `application/json`, or text that starts like an object.
+    Json,
+}
+
+impl BodyKind {
+    /// From the header's value and the body.
+    pub fn of(content_type: Option<&str>, body: &[u8]) -> Self {
+        let json = match content_type {
+            Some(kind) if kind.contains("json") => true,
+            Some(kind) if kind.contains("urlencoded") => false,
+            _ => body.trim_ascii_start().first() == Some(&b'{'),
+        };
+        if json { Self::Json } else { Self::Form }
+    }
+}
+
+impl Params {
+    /// No parameters.
+    pub const fn new() -> Self {
+        Self { text: heapless::String::new(), entries: heapless::Vec::new() }
+    }
+
+    /// Adds those of a query or form.
+    pub fn add_form(&mut self, form: &str) -> Result<(), ParamsError> {
+        for (name, value) in Pairs::new(form) {
+            let entry = Entry { name: self.put_encoded(name)?, value: self.put_encoded(value)?, raw: false };
+            self.entries.push(entry).map_err(|_| ParamsError::TooMany)?;
+        }
+        Ok(())
+    }
+
+    /// Adds those of a body.
+    pub fn add_body(&mut self, kind: BodyKind, body: &[u8]) -> Result<(), ParamsError> {
+        let body = core::str::from_utf8(body).map_err(|_| ParamsError::Malformed)?;
+        if kind == BodyKind::Form {
+            return self.add_form(body.trim_ascii_end());
+        }
+        if body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        for (name, value) in Members::new(body).map_err(|_| ParamsError::Malformed)? {
+            let (raw, value) = match value {
+                spore_wire::json::Value::Str(text) => (false, self.put(text.chars())?),
+                spore_wire::json::Value::Raw(json) => (true, self.put(json.chars())?),
+            };
+            let entry = Entry { name: self.put(name.chars())?, value, raw };
+            self.entries.push(entry).map_err(|_| ParamsError::TooMany)?;
+        }
+        Ok(())
+    }
+
+    fn put_encoded(&mut self, text: Encoded<'_>) -> Result<(u16, u16), ParamsError> {
+        let mut decoded = [0u8; BODY];
+        match text.decode(&mut decoded) {
+            Ok(text) => self.put(text.chars()),
+            Err(FormError::TooLong) => Err(ParamsError::TooMany),
+            Err(_) => Err(ParamsError::Malformed),
+        }
+    }
+
+    fn put(&mut self, chars: impl Iterator<Item = char>) -> Result<(u16, u16), ParamsError> {
+        let start = self.text.len();
+        for c in chars {
+            self.text.push(c).map_err(|_| ParamsError::TooMany)?;
+        }
+        let end = self.text.len();
+        match (u16::try_from(start), u16::try_from(end)) {
+            (Ok(start), Ok(end)) => Ok((start, end)),
+            _ => Err(ParamsError::TooMany),
+        }
+    }
+
+    fn text(&self, (start, end): (u16, u16)) -> &str {
+        self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default()
+    }
+
+    /// Every parameter in the order given: name, value, and whether the value is JSON other than a string.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.entries.iter().map(|entry| (self.text(entry.name), self.text(entry.value), entry.raw))
+    }
+
+    /// The value of the last parameter of that name: a body's wins over the query's.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.entry(name).map(|entry| self.text(entry.value))
+    }
+
+    /// Whether the parameter is a JSON value other than a string.
+    pub fn is_raw(&self, name: &str) -> bool {
+        self.entry(name).is_some_and(|entry| entry.raw)
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| self.text(entry.name) == name)
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn query_form_and_json_say_the_same() {
+        let mut query = Params::new();
+        query.add_form("ssid=my+net&password=a%26b%3D%zz").unwrap();
+        assert_eq!(query.get("ssid"), Some("my net"));
+        assert_eq!(query.get("password"), Some("a&b=%zz"));
+
+        let mut json = Params::new();
+        json.add_body(BodyKind::Json, br#" {"ssid":"my\u0020net","n":12,"o":{"a":[1,2]}} "#).unwrap();
+        assert_eq!(json.get("ssid"), Some("my net"));
+        assert_eq!((json.get("n"), json.is_raw("n")), (Some("12"), true));
+        assert_eq!(json.get("o"), Some(r#"{"a":[1,2]}"#));
+        assert_eq!(json.get("nothing"), None);
+    }
+
+    #[test]
+    fn a_body_wins_over_the_query() {
+        let mut params = Params::new();
+        params.add_form("state=on").unwrap();
+        params.add_body(BodyKind::Form, b"state=off\n").unwrap();
+        assert_eq!(params.get("state"), Some("off"));
+    }
+
+    #[test]
+    fn too_much_and_nonsense_are_refused() {
+        let mut params = Params::new();
+        assert_eq!(params.add_body(BodyKind::Json, b"[1]"), Err(ParamsError::Malformed));
+        assert_eq!(params.add_body(BodyKind::Json, b"{\"a\":"), Err(ParamsError::Malformed));
+        assert_eq!(params.add_body(BodyKind::Form, b"\xff"), Err(ParamsError::Malformed));
+        assert_eq!(params.add_form(&"a=1&".repeat(COUNT + 1)), Err(ParamsError::TooMany));
+        assert_eq!(Params::new().add_form(&"a".repeat(BYTES + 1)), Err(ParamsError::TooMany));
+    }
+
+    #[test]
+    fn the_kind_of_body_is_recognised() {
+        assert_eq!(BodyKind::of(Some("application/json; charset=utf-8"), b""), BodyKind::Json);
+        assert_eq!(BodyKind::of(Some("application/x-www-form-urlencoded"), b"{"), BodyKind::Form);
+        assert_eq!(BodyKind::of(None, b" {\"a\":1}"), BodyKind::Json);
+        assert_eq!(BodyKind::of(Some("text/plain"), b"a=1"), BodyKind::Form);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..1500), json: bool) {
+            let mut params = Params::new();
+            let kind = if json { BodyKind::Json } else { BodyKind::Form };
+            let _ = params.add_body(kind, &body);
+            for (name, _, _) in params.iter() {
+                prop_assert!(params.get(name).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The answers that fit into one buffer, and what their requests change.
+
+use super::answer::{Filter, Hex, address, labels, last_update, one_task};
+use super::params::Params;
+use super::routes::Route;
+use crate::context::{Context, WifiOrder};
+use crate::network::{ACCESS_POINT_ADDRESS, after_answer};
+use crate::scheduler;
+use crate::service::Reply;
+use crate::state::Update;
+use crate::store;
+use core::cell::RefCell;
+use core::fmt::{self, Write as _};
+use core::ops::Range;
+use embedded_storage::nor_flash::NorFlash;
+use spore_boot::Installed;
+use spore_core::config::{Config, Value};
+use spore_core::events::{Event, Origin, Refusal};
+use spore_core::limits::EVENT_DATA;
+use spore_core::wifi::State as WifiState;
+use spore_image::FlashMap;
+use spore_wire::event::check_name;
+use spore_wire::json::{JsonWriter, Members};
+
+/// Answers one of the routes whose answer is small.
+pub(super) fn answer<F: NorFlash>(
+    ctx: &Context<'_>,
+    flash: &RefCell<F>,
+    route: Route,
+    params: &Params,
+    reply: &mut Reply<'_>,
+) {
+    match route {
+        Route::Config => reply.json(|json| ctx.with(|state| settings(json, &state.config))),
+        Route::SetConfig => set_config(ctx, flash, params, reply),
+        Route::UpdateStatus => update_status(ctx, flash, reply),
+        Route::Restart => {
+            done(reply, "restarting");
+            ctx.restart();
+        }
+        Route::NodeEvent => fire(ctx, params, reply, false),
+        Route::ClusterEvent => fire(ctx, params, reply, true),
+        Route::ControlTask => control_task(ctx, params, reply),
+        Route::Network => network(ctx, reply),
+        Route::ScanResult => scan_result(ctx, reply),
+        Route::Scan => {
+            ctx.wifi_order.signal(WifiOrder::Scan);
+            done(reply, "scan started");
+        }
+        Route::SetWifi => set_wifi(ctx, flash, params, reply),
+        Route::Resources => resources(ctx, reply),
+        // Answered elsewhere: streamed, or by the connection itself.
+        Route::Page
+        | Route::Status
+        | Route::Endpoints
+        | Route::Update
+        | Route::Tasks
+        | Route::Members
+        | Route::Services
+        | Route::WebSocket => reply.error(500, "this path is not answered here"),
+    }
+}
+
+fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
+    reply.json(|json| {
+        json.field_bool("success", true)?;
+        json.key("message")?;
+        json.display(&message)
+    });
+}
+
+/// The answer to a successful upload.
+pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
+    let header = &installed.header;
+    reply.json(|json| {
+        json.field_bool("success", true)?;
+        json.key("message")?;
+        json.display(&format_args!("installed into slot {}, restarting", installed.slot))?;
+        json.field("version", header.version.as_str())?;
+        json.key("sha256")?;
+        json.display(&Hex(&header.sha256))?;
+        json.field_number("size", header.image_length())?;
+        json.field("slot", installed.slot.as_str())
+    });
+}
+
+fn settings<W: fmt::Write>(json: &mut JsonWriter<W>, config: &Config) -> fmt::Result {
+    for (key, value) in config.iter() {
+        json.key(key)?;
+        match value {
+            Value::Text(text) => json.string(text)?,
+            Value::Number(number) => json.number(number)?,
+            Value::Flag(flag) => json.bool(flag)?,
+            Value::Labels(all) => labels(json, all.iter())?,
+        }
+    }
+    Ok(())
+}
+
+/// The configuration area of the node's flash.
+fn config_area(ctx: &Context<'_>) -> Option<Range<u32>> {
+    let map = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes)).ok()?;
+    Some(map.config().offset..map.config().end())
+}
+
+/// Stores settings, then takes them over; says on the reply what went wrong.
+fn take_over<F: NorFlash>(
+    ctx: &Context<'_>,
+    flash: &RefCell<F>,
+    config: Config,
+    reply: &mut Reply<'_>,
+) -> bool {
+    let stored = match config_area(ctx) {
+        Some(area) => store::save(&mut *flash.borrow_mut(), area, &config),
+        None => Err(store::StoreError::Flash),
+    };
+    if let Err(error) = stored {
+        reply.error(503, error);
+        return false;
+    }
+    ctx.apply(config);
+    scheduler::apply_intervals(ctx);
+    true
+}
+
+fn set_config<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Params, reply: &mut Reply<'_>) {
+    let before = ctx.with(|state| state.config.clone());
+    let mut config = before.clone();
+    for (key, value, raw) in params.iter() {
+        let result = if key == "labels" && raw {
+            set_labels(&mut config, value)
+        } else {
+            config.set(key, value).map_err(Wrong::Setting)
+        };
+        if let Err(wrong) = result {
+            return reply.error(422, format_args!("{key}: {wrong} (nothing was changed)"));
+        }
+    }
+    if let Err(error) = config.check() {
+        return reply.error(422, format_args!("{error} (nothing was changed)"));
+    }
+    let credentials = (before.credentials() != config.credentials()).then(|| config.credentials());
+    if !take_over(ctx, flash, config, reply) {
+        return;
+    }
+    if let Some(credentials) = credentials {
+        order_credentials(ctx, credentials);
+    }
+    reply.json(|json| ctx.with(|state| settings(json, &state.config)));
+}
+
+fn order_credentials(
+    ctx: &Context<'_>,
+    credentials: Option<(spore_core::wifi::Ssid, spore_core::wifi::Passphrase)>,
+) {
+    let (ssid, passphrase) = credentials.unwrap_or_default();
+    ctx.wifi_order.signal(WifiOrder::Credentials { ssid, passphrase, not_before: after_answer() });
+}
+
+enum Wrong {
+    Setting(spore_core::config::ConfigError),
+    Labels,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(error) => error.fmt(f),
+            Self::Labels => f.write_str("labels must be an object of texts"),
+        }
+    }
+}
+
+/// Replaces all labels by those of a JSON object.
+fn set_labels(config: &mut Config, json: &str) -> Result<(), Wrong> {
+    config.labels.clear();
+    for (key, value) in Members::new(json).map_err(|_| Wrong::Labels)? {
+        let (mut key_text, mut value_text) = ([0u8; 64], [0u8; 64]);
+        let key = key.unescape(&mut key_text).map_err(|_| Wrong::Labels)?;
+        let spore_wire::json::Value::Str(value) = value else { return Err(Wrong::Labels) };
+        let value = value.unescape(&mut value_text).map_err(|_| Wrong::Labels)?;
+        config
+            .labels
+            .set(key, value)
+            .map_err(|error| Wrong::Setting(spore_core::config::ConfigError::Label(error)))?;
+    }
+    Ok(())
+}
+
+fn set_wifi<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Params, reply: &mut Reply<'_>) {
+    let Some(ssid) = params.get("ssid").filter(|ssid| !ssid.is_empty()) else {
+        return reply.error(422, "ssid is missing; give the network's name, 1 to 32 bytes");
+    };
+    let mut config = ctx.with(|state| state.config.clone());
+    let set = config
+        .set("wifiSsid", ssid)
+        .and_then(|()| config.set("wifiPassphrase", params.get("password").unwrap_or_default()));
+    if let Err(error) = set {
+        return reply.error(422, format_args!("{error} (nothing was changed)"));
+    }
+    let credentials = config.credentials();
+    if take_over(ctx, flash, config, reply) {
+        order_credentials(ctx, credentials);
+        done(reply, format_args!("stored; connecting to {ssid}"));
+    }
+}
+
+fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut Reply<'_>) {
+    let map = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes));
+    let status = map.ok().and_then(|map| spore_boot::status(&mut *flash.borrow_mut(), &map).ok());
+    let Some(status) = status else {
+        return reply.error(503, "the boot record cannot be read at the moment; try again");
+    };
+    let (word, received, size) = match ctx.with(|state| state.update) {
+        Update::Idle => ("idle", 0, 0),
+        Update::Receiving { received, size } => ("receiving", received, size),
+        Update::Restarting => ("restarting", 0, 0),
+    };
+    reply.json(|json| {
+        json.field("state", word)?;
+        json.field_number("received", received)?;
+        json.field_number("size", size)?;
+        json.key("slots")?;
+        json.begin_array()?;
+        for slot in &status.slots {
+            json.begin_object()?;
+            json.field("slot", slot.slot.as_str())?;
+            json.field("state", slot.state.as_str())?;
+            json.key("version")?;
+            match &slot.header {
+                Some(header) => json.string(header.version.as_str())?,
+                None => json.null()?,
+            }
+            json.end_object()?;
+        }
+        json.end_array()?;
+        json.key("lastUpdate")?;
+        last_update(json, status.last_update.as_ref())
+    });
+}
+
+fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool) {
+    let Some(name) = params.get("event") else {
+        return reply.error(422, "event is missing; give its name, 1 to 32 bytes");
+    };
+    if let Err(error) = check_name(name) {
+        return reply.error(422, error);
+    }
+    let data = params.get("data").or_else(|| params.get("payload")).unwrap_or_default();
+    if name.len() + data.len() > EVENT_DATA {
+        return reply.error(413, format_args!("name and data exceed {EVENT_DATA} bytes"));
+    }
+    if !cluster {
+        ctx.fire_from(&Event::User { name, data }, Origin::NODE);
+        return reply.json(|json| {
+            json.field_bool("success", true)?;
+            json.field("event", name)
+        });
+    }
+    match ctx.fire_cluster(name, data) {
+        Ok(id) => reply.json(|json| {
+            json.field_bool("success", true)?;
+            json.field("event", name)?;
+            json.key("id")?;
+            json.display(&id)
+        }),
+        Err(error) => {
+            let status = match error {
+                Refusal::TooFast | Refusal::Full => 503,
+                Refusal::TooLarge => 413,
+                Refusal::Name => 422,
+            };
+            reply.error(status, error);
+        }
+    }
+}
+
+fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
+    let (Some(name), Some(action)) = (params.get("task"), params.get("action")) else {
+        return reply.error(422, "task and action are needed; GET /api/tasks/status lists the tasks");
+    };
+    let Some(id) = ctx.with(|state| state.tasks.find(name)) else {
+        return reply.error(404, "no such task; GET /api/tasks/status lists them");
+    };
+    let now = ctx.now();
+    let result = match action {
+        "enable" | "start" => ctx.with(|state| state.tasks.enable(now, id, true)),
+        "disable" | "stop" => ctx.with(|state| state.tasks.enable(now, id, false)),
+        "status" => Ok(()),
+        "set" => match params.get("interval").map(|interval| interval.trim().parse()) {
+            Some(Ok(interval)) => ctx.with(|state| state.tasks.set_interval(now, id, interval)),
+            _ => return reply.error(422, "interval is missing or no number; give 10 to 3600000 ms"),
+        },
+        _ => {
+            return reply.error(422, "no such action; give enable, disable, start, stop, status or set");
+        }
+    };
+    if let Err(error) = result {
+        return reply.error(422, error);
+    }
+    ctx.schedule.signal(());
+    let Some(task) = ctx.with(|state| state.tasks.get(id).cloned()) else {
+        return reply.error(404, "no such task; GET /api/tasks/status lists them");
+    };
+    let mut message = heapless::String::<64>::new();
+    let word = if task.enabled() { "enabled" } else { "disabled" };
+    // 24 bytes of name and some words fit.
+    let _ = write!(message, "{} is {word}, every {} ms", task.name(), task.interval_ms());
+    reply.json(|json| {
+        json.field_bool("success", true)?;
+        json.field("message", &message)?;
+        json.key("task")?;
+        one_task(json, &task)
+    });
+}
+
+fn hardware_address(bytes: &[u8; 6]) -> impl fmt::Display + '_ {
+    struct Mac<'b>(&'b [u8; 6]);
+    impl fmt::Display for Mac<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let [a, b, c, d, e, g] = self.0;
+            write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        }
+    }
+    Mac(bytes)
+}
+
+fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
+    let now = ctx.now();
+    reply.json(|json| {
+        ctx.with(|state| {
+            let wifi = &state.wifi;
+            json.field("hostname", &state.hostname)?;
+            json.key("wifi")?;
+            json.begin_object()?;
+            json.field("mode", wifi.mode())?;
+            json.field("state", wifi.state().as_str())?;
+            json.field_bool("connected", wifi.state() == WifiState::Connected)?;
+            json.field("ssid", wifi.ssid().unwrap_or_default())?;
+            let signal = state.signal;
+            json.key("rssi")?;
+            json.signed(signal.map_or(0, |signal| signal.rssi.into()))?;
+            json.field_number("channel", signal.map_or(0, |signal| signal.channel))?;
+            json.key("bssid")?;
+            match &signal {
+                Some(signal) => json.display(&hardware_address(&signal.bssid))?,
+                None => json.string("")?,
+            }
+            json.field_number("attempts", wifi.attempts())?;
+            json.key("retryInMs")?;
+            match wifi.retry_in(now) {
+                Some(wait) => json.number(wait.as_millis())?,
+                None => json.null()?,
+            }
+            json.key("lastError")?;
+            match wifi.last_error() {
+                Some(error) => json.string(error.as_str())?,
+                None => json.null()?,
+            }
+            json.end_object()?;
+            let own = state.address;
+            json.key("ip")?;
+            address(json, own.map(|own| own.ip))?;
+            json.key("netmask")?;
+            address(json, own.map(|own| own.netmask))?;
+            json.key("gateway")?;
+            address(json, own.and_then(|own| own.gateway))?;
+            json.key("dns")?;
+            address(json, own.and_then(|own| own.dns))?;
+            json.key("mac")?;
+            json.display(&hardware_address(&state.identity.mac))?;
+            json.key("accessPoint")?;
+            json.begin_object()?;
+            json.field_bool("active", wifi.access_point_open())?;
+            json.field("ssid", wifi.access_point_ssid())?;
+            json.key("ip")?;
+            json.display(&ACCESS_POINT_ADDRESS)?;
+            json.field_number("clients", state.access_point_clients)?;
+            json.end_object()
+        })
+    });
+}
+
+fn scan_result(ctx: &Context<'_>, reply: &mut Reply<'_>) {
+    // Sixteen networks of the longest names do not fit; the strongest that do are shown.
+    let count = ctx.with(|state| state.networks.len());
+    for shown in (0..=count).rev() {
+        reply.json(|json| {
+            ctx.with(|state| {
+                json.field_bool("scanning", state.scanning)?;
+                json.key("networks")?;
+                json.begin_array()?;
+                for network in state.networks.iter().take(shown) {
+                    json.begin_object()?;
+                    json.field("ssid", &network.ssid)?;
+                    json.key("bssid")?;
+                    json.display(&hardware_address(&network.bssid))?;
+                    json.key("rssi")?;
+                    json.signed(network.rssi.into())?;
+                    json.field_number("channel", network.channel)?;
+                    json.field_bool("secured", network.secured)?;
+                    json.end_object()?;
+                }
+                json.end_array()
+            })
+        });
+        if reply.status == 200 {
+            return;
+        }
+    }
+}
+
+fn resources(ctx: &Context<'_>, reply: &mut Reply<'_>) {
+    let (free, total) = ctx.with_system(|system| (system.free_heap(), system.total_heap()));
+    let uptime = ctx.now().as_millis();
+    let usage = config_area(ctx).map(|area| ctx.with(|state| store::usage(&area, &state.config)));
+    let (size, used) = usage.map_or((0, 0), |usage| (usage.total, usage.used));
+    let share = |part: u32, whole: u32| {
+        let tenths = u64::from(part).saturating_mul(1000).checked_div(whole.into()).unwrap_or(0);
+        i32::try_from(tenths).unwrap_or(i32::MAX)
+    };
+    let mut formatted = heapless::String::<32>::new();
+    let seconds = uptime / 1000;
+    let _ = write!(formatted, "{}h {}m {}s", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    reply.json(|json| {
+        json.key("cpu")?;
+        json.begin_object()?;
+        ctx.with(|state| {
+            for (key, value) in [
+                ("current_usage", state.cpu.current()),
+                ("average_usage", state.cpu.average()),
+                ("max_usage", state.cpu.max()),
+                ("min_usage", state.cpu.min()),
+            ] {
+                json.key(key)?;
+                json.tenths(value.into())?;
+            }
+            json.field_number("measurement_count", state.cpu.count())
+        })?;
+        json.field_bool("is_measuring", true)?;
+        json.end_object()?;
+        json.key("memory")?;
+        json.begin_object()?;
+        json.field_number("free_heap", free)?;
+        json.field_number("total_heap", total)?;
+        for key in ["min_free_heap", "max_alloc_heap", "heap_fragmentation"] {
+            json.field_number(key, 0u32)?;
+        }
+        json.key("heap_usage_percent")?;
+        json.tenths(share(total.saturating_sub(free), total))?;
+        json.end_object()?;
+        json.key("filesystem")?;
+        json.begin_object()?;
+        json.field_number("total_bytes", size)?;
+        json.field_number("used_bytes", used)?;
+        json.field_number("free_bytes", size.saturating_sub(used))?;
+        json.key("usage_percent")?;
+        json.tenths(share(used, size))?;
+        json.end_object()?;
+        json.key("system")?;
+        json.begin_object()?;
+        json.field_number("uptime_ms", uptime)?;
+        json.field_number("uptime_seconds", seconds)?;
+        json.field("uptime_formatted", &formatted)?;
+        json.end_object()
+    });
+}
+
+impl Filter {
+    /// From the parameters of a request.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn from_params(params: &Params) -> Result<Self, &'static str> {
+        let text = |name| heapless::String::try_from(params.get(name).unwrap_or_default());
+        let uri = text("uri").map_err(|_| "uri is longer than any endpoint's, 64 bytes")?;
+        let label: heapless::String<64> = text("label").map_err(|_| "label is longer than 64 bytes")?;
+        if !label.is_empty() && !label.contains('=') {
+            return Err("label must be key=value");
+        }
+        Ok(Self { uri, label })
+    }
+}

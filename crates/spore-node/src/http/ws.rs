@@ -1,0 +1,124 @@
+//! The WebSocket: every event of the node to every client, events from clients to the node or the cluster.
+
+use crate::context::{Context, EventBuffer};
+use core::fmt::Write as _;
+use embassy_time::{Duration, Timer};
+use picoserve::io::{Read, Write};
+use picoserve::response::ws::{
+    Message, ReadFrameError, ReadMessageError, SocketRx, SocketTx, WebSocketCallback,
+};
+use spore_core::events::Event;
+use spore_core::limits::{EVENT_DATA, EVENT_NAME};
+use spore_wire::event::{self, EventBody};
+
+/// Event whose payload is an event for the whole cluster, as C++ SPORE has it.
+pub const BROADCAST: &str = "cluster/broadcast";
+/// A client that says nothing for so long is asked whether it is still there.
+const PING: Duration = Duration::from_secs(20);
+
+/// One client.
+pub struct Client<'c, 'a> {
+    /// The node.
+    pub ctx: &'c Context<'a>,
+}
+
+/// Largest frame to a client: an event whose payload is all escapes is cut.
+type Outgoing = heapless::String<1400>;
+
+impl WebSocketCallback for Client<'_, '_> {
+    async fn run<R: Read, W: Write<Error = R::Error>>(
+        self,
+        mut rx: SocketRx<R>,
+        mut tx: SocketTx<W>,
+    ) -> Result<(), W::Error> {
+        let origin = self.ctx.new_client();
+        let mut cursor = self.ctx.log_position();
+        let mut buffer: EventBuffer = [0; EVENT_NAME + EVENT_DATA];
+        let mut incoming = [0u8; 700];
+        let mut silent = false;
+        let reason = loop {
+            let next = cursor;
+            let wait = async move {
+                embassy_futures::select::select(self.ctx.event_at(next), Timer::after(PING)).await;
+            };
+            match rx.next_message(&mut incoming, core::pin::pin!(wait)).await? {
+                picoserve::futures::Either::Second(()) => {
+                    let mut sent = false;
+                    while let Some((entry, next)) = self.ctx.read_event(cursor, &mut buffer) {
+                        cursor = next;
+                        sent = true;
+                        if entry.origin == origin {
+                            continue;
+                        }
+                        let mut frame = Outgoing::new();
+                        let event = event::Event { name: entry.name, data: entry.payload, id: None };
+                        if event.write_message(&mut frame).is_ok() {
+                            tx.send_text(&frame).await?;
+                        }
+                    }
+                    if !sent {
+                        if silent {
+                            break Some((1001, "no answer to ping"));
+                        }
+                        silent = true;
+                        tx.send_ping(&[]).await?;
+                    }
+                }
+                picoserve::futures::Either::First(Ok(message)) => {
+                    silent = false;
+                    match message {
+                        Message::Text(text) => {
+                            let mut answer = heapless::String::<256>::new();
+                            self.take(text, origin, &mut answer);
+                            tx.send_text(&answer).await?;
+                        }
+                        Message::Binary(_) => break Some((1003, "send text")),
+                        Message::Close(_) => break None,
+                        Message::Ping(data) => tx.send_pong(data).await?,
+                        Message::Pong(_) => {}
+                    }
+                }
+                picoserve::futures::Either::First(Err(error)) => {
+                    break match error {
+                        ReadMessageError::ReadFrameError(ReadFrameError::OutOfSpace) => {
+                            Some((1009, "at most 700 bytes a message"))
+                        }
+                        ReadMessageError::ReadFrameError(ReadFrameError::UnexpectedEof) => return Ok(()),
+                        error => Some((error.code(), "protocol error")),
+                    };
+                }
+            }
+        };
+        tx.close(reason).await
+    }
+}
+
+impl Client<'_, '_> {
+    fn take(&self, text: &str, origin: spore_core::events::Origin, answer: &mut heapless::String<256>) {
+        let result: Result<(), heapless::String<128>> = (|| {
+            let mut data = [0u8; EVENT_DATA];
+            let body = EventBody::parse(text).map_err(say)?;
+            let data = body.text(&mut data).map_err(say)?;
+            if body.name.as_str() != BROADCAST {
+                self.ctx.fire_from(&Event::User { name: &body.name, data }, origin);
+                return Ok(());
+            }
+            let mut inner = [0u8; EVENT_DATA];
+            let body = EventBody::parse(data).map_err(say)?;
+            let data = body.text(&mut inner).map_err(say)?;
+            self.ctx.fire_cluster_from(&body.name, data, origin).map(|_| ()).map_err(say)
+        })();
+        match result {
+            Ok(()) => {
+                let _ = answer.push_str("{\"ok\":true}");
+            }
+            Err(message) => crate::service::write_error(answer, &message),
+        }
+    }
+}
+
+fn say(error: impl core::fmt::Display) -> heapless::String<128> {
+    let mut text = heapless::String::new();
+    let _ = write!(text, "{error}");
+    text
+}

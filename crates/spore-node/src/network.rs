@@ -1,0 +1,172 @@
+//! WiFi and addresses: carries orders and reports between the policy of spore-core, the radio and the IP stack.
+
+use crate::board::Radio;
+use crate::context::{Context, WifiOrder};
+use crate::limits::SCAN;
+use crate::state::Address;
+use core::net::Ipv4Addr;
+use embassy_futures::select::{Either4, select4};
+use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, Stack, StaticConfigV4};
+use embassy_time::{Instant, Timer};
+use spore_core::events::Event;
+use spore_core::wifi::{Addressing, Network, Output, RadioCommand, RadioEvent, Ssid};
+
+/// Address of a node on its own access point.
+pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+
+/// Runs the WiFi policy for ever.
+pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>) -> ! {
+    let now = ctx.now();
+    ctx.with(|state| {
+        let credentials = state.config.credentials();
+        state.wifi.start(now, credentials);
+    });
+    let mut has_address = false;
+    loop {
+        while let Some(output) = ctx.with(|state| state.wifi.poll()) {
+            match output {
+                Output::Radio(command) => radio.command(&command),
+                Output::Addressing(addressing) => {
+                    has_address = false;
+                    set_addressing(ctx, stack, addressing);
+                }
+                Output::Changed => tell(ctx),
+            }
+        }
+        let signal = radio.signal();
+        let clients = radio.access_point_clients();
+        let deadline = ctx.with(|state| {
+            state.signal = signal;
+            state.access_point_clients = clients;
+            state.wifi.next_at()
+        });
+        let timer = async {
+            match deadline {
+                Some(at) => Timer::at(ctx.clock(at)).await,
+                None => core::future::pending().await,
+            }
+        };
+        let address = async {
+            if has_address {
+                stack.wait_config_down().await;
+            } else {
+                stack.wait_config_up().await;
+            }
+        };
+        let happened = select4(radio.event(), address, timer, ctx.wifi_order.wait()).await;
+        let now = ctx.now();
+        match happened {
+            Either4::First(RadioEvent::Found(network)) => {
+                ctx.with(|state| remember(&mut state.networks, network));
+            }
+            Either4::First(RadioEvent::ScanDone) => ctx.with(|state| state.scanning = false),
+            Either4::First(event) => ctx.with(|state| state.wifi.radio(now, &event)),
+            Either4::Second(()) => {
+                has_address = stack.is_config_up();
+                let address = address_of(stack);
+                ctx.with(|state| {
+                    state.address = address;
+                    state.wifi.address(now, has_address);
+                    state.trial.network(has_address);
+                });
+            }
+            Either4::Third(()) => ctx.with(|state| state.wifi.tick(now)),
+            Either4::Fourth(WifiOrder::Scan) => {
+                ctx.with(|state| {
+                    state.networks.clear();
+                    state.scanning = true;
+                });
+                radio.command(&RadioCommand::Scan);
+            }
+            Either4::Fourth(WifiOrder::Credentials { ssid, passphrase, not_before }) => {
+                // The answer to who ordered this still has to leave over the old network.
+                Timer::at(not_before).await;
+                let now = ctx.now();
+                ctx.with(|state| state.wifi.start(now, Some((ssid, passphrase))));
+            }
+        }
+    }
+}
+
+fn set_addressing(ctx: &Context<'_>, stack: Stack<'_>, addressing: Addressing) {
+    ctx.with(|state| state.address = None);
+    // Going through "none" drops an old lease.
+    stack.set_config_v4(ConfigV4::None);
+    match addressing {
+        Addressing::None => {}
+        Addressing::Dhcp => {
+            let mut config = DhcpConfig::default();
+            config.hostname = heapless::String::try_from(ctx.hostname().as_str()).ok();
+            stack.set_config_v4(ConfigV4::Dhcp(config));
+        }
+        Addressing::AccessPoint => {
+            stack.set_config_v4(ConfigV4::Static(StaticConfigV4 {
+                address: Ipv4Cidr::new(ACCESS_POINT_ADDRESS, 24),
+                gateway: None,
+                dns_servers: heapless::Vec::new(),
+            }));
+        }
+    }
+}
+
+fn address_of(stack: Stack<'_>) -> Option<Address> {
+    let config = stack.config_v4()?;
+    Some(Address {
+        ip: config.address.address(),
+        netmask: config.address.netmask(),
+        gateway: config.gateway,
+        dns: config.dns_servers.first().copied(),
+    })
+}
+
+/// Fires `wifi_changed` with what the policy says now.
+fn tell(ctx: &Context<'_>) {
+    let (state, ssid, error) = ctx.with(|state| {
+        let wifi = &state.wifi;
+        let ssid = wifi.ssid().and_then(|ssid| Ssid::try_from(ssid).ok()).unwrap_or_default();
+        (wifi.state().as_str(), ssid, wifi.last_error().map(|error| error.as_str()))
+    });
+    ctx.log(format_args!("wifi {state} {ssid} {}", error.unwrap_or_default()));
+    ctx.fire(&Event::WifiChanged { state, ssid: &ssid, error });
+}
+
+/// Keeps the strongest networks, strongest first.
+fn remember(networks: &mut heapless::Vec<Network, SCAN>, network: Network) {
+    networks.retain(|known| known.bssid != network.bssid);
+    let at = networks.iter().position(|known| known.rssi < network.rssi).unwrap_or(networks.len());
+    if networks.is_full() {
+        if at >= networks.len() {
+            return;
+        }
+        networks.pop();
+    }
+    let _ = networks.insert(at, network);
+}
+
+/// When an order that changes the network is carried out: after the answer has left.
+pub(crate) fn after_answer() -> Instant {
+    Instant::now() + embassy_time::Duration::from_millis(500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(number: u8, rssi: i8) -> Network {
+        let ssid = Ssid::try_from("net").unwrap();
+        Network { ssid, bssid: [0, 0, 0, 0, 0, number], channel: 1, rssi, secured: true }
+    }
+
+    #[test]
+    fn a_scan_keeps_the_strongest_first_and_each_once() {
+        let mut networks = heapless::Vec::new();
+        for number in 0..40u8 {
+            remember(&mut networks, network(number, -90 + i8::try_from(number).unwrap()));
+            remember(&mut networks, network(number, -90 + i8::try_from(number).unwrap()));
+        }
+        assert!(networks.is_full());
+        assert!(networks.iter().map(|n| n.rssi).eq((-66..=-51).rev()));
+        remember(&mut networks, network(99, -90));
+        assert!(networks.iter().all(|n| n.bssid[5] != 99), "weaker than all the others");
+    }
+}

@@ -1,0 +1,166 @@
+//! The trait users write against: a service offers endpoints, tasks and labels to the cluster.
+//!
+//! ```
+//! use spore_node::service::{Endpoint, Reply, Request, Service};
+//! use spore_node::Context;
+//!
+//! struct Hello;
+//!
+//! impl Service for Hello {
+//!     fn name(&self) -> &'static str {
+//!         "hello"
+//!     }
+//!     fn endpoints(&self) -> &'static [Endpoint<'static>] {
+//!         const { &[Endpoint::get("hello", "/api/hello")] }
+//!     }
+//!     fn handle(&self, _ctx: &Context<'_>, _request: &Request<'_>, reply: &mut Reply<'_>) {
+//!         reply.json(|json| json.field("greeting", "hello"));
+//!     }
+//! }
+//! ```
+
+use crate::context::Context;
+use crate::http::params::Params;
+use core::fmt::{self, Write as _};
+use core::net::Ipv4Addr;
+use spore_core::events::Event;
+use spore_wire::json::JsonWriter;
+
+pub use spore_core::catalogue::{Endpoint, Location, Param};
+pub use spore_wire::Method;
+
+/// A periodic task of a service. In the API it is called `<service>.<name>`.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceTask {
+    /// Name within the service, at most 12 bytes.
+    pub name: &'static str,
+    /// Milliseconds between runs, 10 to 3,600,000.
+    pub interval_ms: u32,
+    /// Whether it runs from the start.
+    pub enabled: bool,
+}
+
+/// Something a node offers. All methods take `&self`: state lives in `Cell`s, because a service is shared between the
+/// connections of its node (all on one thread).
+pub trait Service {
+    /// Name, unique on the node, at most 11 bytes of `a-z0-9-`.
+    fn name(&self) -> &'static str;
+
+    /// What can be called, with parameters.
+    fn endpoints(&self) -> &'static [Endpoint<'static>];
+
+    /// Labels this service adds to the node's own, for instance `role=relay`. A label set by the user wins.
+    fn labels(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// Tasks to be run by the node's scheduler.
+    fn tasks(&self) -> &'static [ServiceTask] {
+        &[]
+    }
+
+    /// Called once, before anything else.
+    fn start(&self, ctx: &Context<'_>) {
+        let _ = ctx;
+    }
+
+    /// Answers a request to one of the endpoints. Runs to completion without waiting: keep it below a millisecond.
+    fn handle(&self, ctx: &Context<'_>, request: &Request<'_>, reply: &mut Reply<'_>);
+
+    /// Runs a task of [`Service::tasks`].
+    fn run_task(&self, ctx: &Context<'_>, task: &str) {
+        let _ = (ctx, task);
+    }
+
+    /// Hears every event fired on this node, cluster-wide ones included.
+    fn on_event(&self, ctx: &Context<'_>, event: &Event<'_>) {
+        let _ = (ctx, event);
+    }
+}
+
+/// A request to a service's endpoint.
+pub struct Request<'r> {
+    /// Method of the endpoint that matched.
+    pub method: Method,
+    /// Path of the endpoint that matched.
+    pub uri: &'r str,
+    /// Who asks.
+    pub from: Option<Ipv4Addr>,
+    pub(crate) params: &'r Params,
+}
+
+impl<'r> Request<'r> {
+    /// A parameter of the body (form or JSON) or of the query, decoded. `None` when it is missing.
+    pub fn param(&self, name: &str) -> Option<&'r str> {
+        self.params.get(name)
+    }
+}
+
+/// The answer under construction: a status and a body of at most [`Reply::CAPACITY`] bytes.
+pub struct Reply<'b> {
+    pub(crate) status: u16,
+    pub(crate) body: &'b mut Body,
+    pub(crate) content_type: &'static str,
+}
+
+/// Storage of a reply's body.
+pub type Body = heapless::String<{ Reply::CAPACITY }>;
+
+impl<'b> Reply<'b> {
+    /// Size of the largest body in bytes. A longer one is answered with 500, never cut.
+    pub const CAPACITY: usize = 1024;
+
+    pub(crate) fn new(body: &'b mut Body) -> Self {
+        body.clear();
+        Self { status: 200, body, content_type: "application/json" }
+    }
+
+    /// Answers 200 with a JSON object whose fields the closure writes.
+    pub fn json(&mut self, fill: impl FnOnce(&mut JsonWriter<&mut Body>) -> fmt::Result) {
+        self.body.clear();
+        self.status = 200;
+        if object(&mut *self.body, fill).is_err() {
+            self.error(500, format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+        }
+    }
+
+    /// Answers with an error; the sentence says what is wrong and what to do.
+    pub fn error(&mut self, status: u16, message: impl fmt::Display) {
+        self.status = status;
+        self.content_type = "application/json";
+        write_error(self.body, message);
+    }
+
+    /// Answers 200 with plain text.
+    pub fn text(&mut self, text: impl fmt::Display) {
+        self.body.clear();
+        self.content_type = "text/plain; charset=utf-8";
+        self.status = 200;
+        if write!(self.body, "{text}").is_err() {
+            self.error(500, format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+        }
+    }
+}
+
+/// Writes `{"error": message}` in place of what the body holds.
+pub(crate) fn write_error<const N: usize>(body: &mut heapless::String<N>, message: impl fmt::Display) {
+    let mut text = heapless::String::<256>::new();
+    // A message that is too long is cut, which is better than losing it.
+    let _ = write!(text, "{message}");
+    body.clear();
+    if object(&mut *body, |json| json.field("error", &text)).is_err() {
+        body.clear();
+        let _ = body.push_str("{\"error\":\"\"}");
+    }
+}
+
+/// Writes one JSON object whose members the closure gives.
+pub(crate) fn object<W: fmt::Write>(
+    out: W,
+    fill: impl FnOnce(&mut JsonWriter<W>) -> fmt::Result,
+) -> fmt::Result {
+    let mut json = JsonWriter::new(out);
+    json.begin_object()?;
+    fill(&mut json)?;
+    json.end_object()
+}

@@ -1,0 +1,79 @@
+//! Settings on the flash: one record in a `sequential-storage` map, so that a change is seen whole or not at all.
+
+use core::ops::Range;
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_futures::block_on;
+use embedded_storage::nor_flash::NorFlash;
+use sequential_storage::cache::{Cache, Uncached};
+use sequential_storage::map::{MapConfig, MapStorage};
+use spore_core::config::{Config, Stored};
+
+/// Key of the settings record. Other keys are free for services to come.
+const SETTINGS: u8 = 1;
+/// Largest settings record in bytes, storage overhead included.
+const RECORD: usize = 768;
+
+/// Why settings could not be stored. What was stored before is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreError {
+    /// The flash refused.
+    Flash,
+    /// The record is larger than its buffer: a limit of this module is wrong.
+    TooLarge,
+}
+
+impl core::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Flash => {
+                "the flash refused to store the settings; they are in force until the next restart"
+            }
+            Self::TooLarge => "the settings are too large to be stored",
+        })
+    }
+}
+
+/// The configuration area in bytes, and how much of it holds the current settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Size of the area.
+    pub total: u32,
+    /// Size of the settings record.
+    pub used: u32,
+}
+
+/// Reads the settings; `None` when there are none yet, or none that can be read.
+pub fn load<F: NorFlash>(flash: &mut F, area: Range<u32>) -> Option<Config> {
+    let mut buffer = [0u8; RECORD];
+    let mut map = storage(flash, area)?;
+    let record: &[u8] = block_on(map.fetch_item(&mut buffer, &SETTINGS)).ok()??;
+    let stored: Stored = postcard::from_bytes(record).ok()?;
+    Some(stored.into_config())
+}
+
+/// Stores the settings.
+pub fn save<F: NorFlash>(flash: &mut F, area: Range<u32>, config: &Config) -> Result<(), StoreError> {
+    let mut record = [0u8; RECORD / 2];
+    let record =
+        postcard::to_slice(&Stored::from(config.clone()), &mut record).map_err(|_| StoreError::TooLarge)?;
+    let mut buffer = [0u8; RECORD];
+    let mut map = storage(flash, area).ok_or(StoreError::Flash)?;
+    let record: &[u8] = record;
+    block_on(map.store_item(&mut buffer, &SETTINGS, &record)).map_err(|_| StoreError::Flash)
+}
+
+/// Size of the area and of the record that these settings make.
+pub fn usage(area: &Range<u32>, config: &Config) -> Usage {
+    let mut record = [0u8; RECORD];
+    let used =
+        postcard::to_slice(&Stored::from(config.clone()), &mut record).map_or(0, |record| record.len());
+    Usage { total: area.end.saturating_sub(area.start), used: u32::try_from(used).unwrap_or(0) }
+}
+
+type Storage<'f, F> = MapStorage<u8, BlockingAsync<&'f mut F>, Cache<Uncached, Uncached, Uncached, u8>>;
+
+/// The flash is blocking, so every future of the storage is ready at once and `block_on` never spins.
+fn storage<F: NorFlash>(flash: &mut F, area: Range<u32>) -> Option<Storage<'_, F>> {
+    let config = MapConfig::try_new(area).ok()?;
+    Some(MapStorage::new(BlockingAsync::new(flash), config, Cache::new_uncached()))
+}

@@ -1,0 +1,255 @@
+//! Datagrams on port 4210: hears them, lets spore-core decide, answers. Also what the node broadcasts.
+
+use crate::context::Context;
+use core::net::Ipv4Addr;
+use embassy_futures::select::select;
+use embassy_net::udp::UdpSocket;
+use spore_core::discovery::{Answer, Broadcast};
+use spore_core::events::Event;
+use spore_core::limits::EVENT_DATA;
+use spore_core::members::{Admission, Evidence, Kind, NodeRef};
+use spore_wire::event::{EventBody, EventId};
+use spore_wire::native::{self, Message, Native};
+use spore_wire::{Details, MAX_DATAGRAM, PORT, Text};
+
+/// A datagram and its length.
+type Buffer = [u8; MAX_DATAGRAM];
+/// Longest details that fit into a datagram with the longest keyword and hostname ([`Details::emit_json`]).
+const DETAILS_MAX: usize = 469;
+
+/// Receives for ever. `discovery_listen` of the scheduler says how long a datagram may wait at most, and whether any is
+/// heard; normally it is heard as it arrives.
+pub(crate) async fn listen(
+    ctx: &Context<'_>,
+    socket: &UdpSocket<'_>,
+    listen: spore_core::tasks::TaskId,
+) -> ! {
+    // Longer datagrams than we send exist (a pixel frame in RAW: is 1,540 bytes).
+    let mut buffer = [0u8; 1536];
+    loop {
+        select(socket.wait_recv_ready(), ctx.listen.wait()).await;
+        let enabled = ctx.with(|state| state.tasks.get(listen).is_some_and(|task| task.enabled()));
+        let started = embassy_time::Instant::now();
+        let mut heard = 0u32;
+        while socket.may_recv() {
+            let (length, meta) = match embassy_futures::poll_once(socket.recv_from(&mut buffer)) {
+                core::task::Poll::Ready(Ok(received)) => received,
+                // Longer than the buffer: nothing we know.
+                core::task::Poll::Ready(Err(_)) => continue,
+                core::task::Poll::Pending => break,
+            };
+            let embassy_net::IpAddress::Ipv4(from) = meta.endpoint.addr;
+            heard = heard.wrapping_add(1);
+            if !enabled {
+                continue;
+            }
+            let Some(datagram) = buffer.get(..length) else { continue };
+            ctx.with(|state| state.counters.datagrams_received += 1);
+            if native::is_native(datagram) {
+                on_native(ctx, datagram);
+            } else if let Some(answer) = on_text(ctx, from, datagram) {
+                answer_to(ctx, socket, from, answer).await;
+            }
+        }
+        if heard > 0 && enabled {
+            let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+            ctx.with(|state| state.tasks.finished(listen, micros));
+        }
+    }
+}
+
+/// Takes in a text datagram; gives the answer that is due.
+fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer> {
+    let Ok(text) = Text::parse(datagram) else {
+        ctx.with(|state| state.counters.datagrams_unknown += 1);
+        return None;
+    };
+    let own = ctx.ip()?;
+    if from == own {
+        return None;
+    }
+    let now = ctx.now();
+    let (reaction, evidence, details) = ctx.with(|state| {
+        let member = state.members.get(from);
+        let reaction = state.discovery.on_text(now, from, own, member, &text);
+        if reaction.heard_us {
+            state.trial.heard();
+        }
+        let (evidence, json) = match text {
+            Text::Discovery => (Evidence { discovers: true, ..Evidence::default() }, None),
+            Text::Response { hostname } | Text::Heartbeat { hostname } => {
+                (Evidence { hostname: Some(hostname), ..Evidence::default() }, None)
+            }
+            Text::NodeInfo { hostname, json } | Text::NodeUpdate { hostname, json } => {
+                (Evidence { hostname: Some(hostname), ..Evidence::default() }, Some(json))
+            }
+            Text::Event { .. } | Text::Raw { .. } => (Evidence::default(), None),
+        };
+        (reaction, evidence, json.map(|json| Details::parse_lossy(json.as_bytes())))
+    });
+    heard(ctx, from, evidence, details.as_ref());
+    if let Some(latency) = reaction.latency {
+        ctx.with(|state| state.members.latency(from, latency));
+    }
+    match text {
+        Text::Event { json } => on_event(ctx, json),
+        Text::Raw { hex } => ctx.fire(&Event::Raw(hex)),
+        _ => {}
+    }
+    reaction.answer
+}
+
+/// Notes a sign of life and tells what it changed.
+pub(crate) fn heard(ctx: &Context<'_>, from: Ipv4Addr, evidence: Evidence<'_>, details: Option<&Details>) {
+    let now = ctx.now();
+    let evidence = match details {
+        Some(details) if details.spore.is_some() => Evidence { kind: Some(Kind::Rust), ..evidence },
+        _ => evidence,
+    };
+    let (heard, updated) = ctx.with(|state| {
+        let heard = state.members.heard(now, from, evidence);
+        let updated = details.is_some_and(|details| state.members.details(from, details));
+        (heard, updated)
+    });
+    if let Some(left) = &heard.left {
+        ctx.fire(&Event::NodeLeft(left.node()));
+    }
+    match heard.admission {
+        Admission::New => fire_about(ctx, from, |node| Event::NodeDiscovered(node)),
+        Admission::Renamed => fire_about(ctx, from, |node| Event::NodeUpdated(node)),
+        Admission::Known if heard.revived.is_some() => {
+            fire_about(ctx, from, |node| Event::NodeStatusChanged(node))
+        }
+        Admission::Known if updated => fire_about(ctx, from, |node| Event::NodeUpdated(node)),
+        Admission::Known | Admission::Stranger | Admission::Full => {}
+    }
+}
+
+/// Fires an event about a member, with a copy of its name: callbacks may ask the context.
+pub(crate) fn fire_about(ctx: &Context<'_>, ip: Ipv4Addr, event: for<'n> fn(NodeRef<'n>) -> Event<'n>) {
+    let Some((hostname, status)) = ctx.with(|state| {
+        state
+            .members
+            .get(ip)
+            .map(|member| (spore_wire::Hostname::foreign(member.hostname()), member.status()))
+    }) else {
+        return;
+    };
+    ctx.fire(&event(NodeRef { ip, hostname: &hostname, status }));
+}
+
+fn on_native(ctx: &Context<'_>, datagram: &[u8]) {
+    match native::parse(datagram) {
+        Ok(Native::Message { message: Message::Event { id, name, data }, .. }) => {
+            if is_first(ctx, id) {
+                ctx.fire(&Event::User { name, data });
+            }
+        }
+        Ok(Native::Skip(_)) => ctx.with(|state| state.counters.datagrams_skipped += 1),
+        Err(_) => ctx.with(|state| state.counters.datagrams_unknown += 1),
+    }
+}
+
+fn on_event(ctx: &Context<'_>, json: &str) {
+    let mut data = [0u8; EVENT_DATA];
+    let Ok(body) = EventBody::parse(json) else {
+        ctx.with(|state| state.counters.datagrams_unknown += 1);
+        return;
+    };
+    // An event of a C++ node has no id: it is sent once, and every copy counts.
+    if body.id.is_some_and(|id| !is_first(ctx, id)) {
+        return;
+    }
+    if let Ok(data) = body.text(&mut data) {
+        ctx.fire(&Event::User { name: &body.name, data });
+    }
+}
+
+/// Whether an event of another node is heard for the first time. Own events were fired when they were accepted.
+fn is_first(ctx: &Context<'_>, id: EventId) -> bool {
+    ctx.with(|state| state.address.is_none_or(|own| own.ip != id.origin) && state.seen.first_time(id))
+}
+
+/// Sends an answer.
+async fn answer_to(ctx: &Context<'_>, socket: &UdpSocket<'_>, to: Ipv4Addr, answer: Answer) {
+    let mut buffer: Buffer = [0; MAX_DATAGRAM];
+    let hostname = ctx.hostname();
+    let length = match answer {
+        Answer::Response => Text::Response { hostname: &hostname }.emit(&mut buffer).ok(),
+        Answer::NodeInfo | Answer::NodeUpdate => details(ctx, &hostname, &mut buffer, answer),
+    };
+    send(ctx, socket, to, &buffer, length).await;
+}
+
+/// Broadcasts what is due and notes when.
+pub(crate) async fn broadcast(ctx: &Context<'_>, socket: &UdpSocket<'_>, what: Broadcast) {
+    let mut buffer: Buffer = [0; MAX_DATAGRAM];
+    let hostname = ctx.hostname();
+    let length = match what {
+        Broadcast::Discovery => Text::Discovery.emit(&mut buffer).ok(),
+        Broadcast::Heartbeat => Text::Heartbeat { hostname: &hostname }.emit(&mut buffer).ok(),
+        Broadcast::Update => details(ctx, &hostname, &mut buffer, Answer::NodeUpdate),
+    };
+    send(ctx, socket, Ipv4Addr::BROADCAST, &buffer, length).await;
+    let now = ctx.now();
+    ctx.with(|state| state.discovery.sent(now, what));
+}
+
+/// Sends the cluster events that are due: the first time as text, which C++ nodes understand, then as native datagrams,
+/// which they ignore, so that they hear each event once.
+pub(crate) async fn send_events(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
+    loop {
+        let mut buffer: Buffer = [0; MAX_DATAGRAM];
+        let now = ctx.now();
+        let due = ctx.with(|state| {
+            let boot = state.boot_number();
+            let (sender, address) = (state.native_sender(), state.address?);
+            let event = state.outgoing.poll(now)?;
+            let id = EventId { origin: address.ip, boot, number: event.number };
+            let message = Message::Event { id, name: event.name, data: event.data };
+            let length = if event.repeat == 0 {
+                let text = spore_wire::event::Event { name: event.name, data: event.data, id: Some(id) };
+                // Data that doubles its length by escapes may exceed a datagram as text only.
+                text.emit(&mut buffer).or_else(|_| native::emit(sender, &message, &mut buffer))
+            } else {
+                native::emit(sender, &message, &mut buffer)
+            };
+            Some(length.ok())
+        });
+        let Some(length) = due else { return };
+        ctx.with(|state| state.counters.native_sent += 1);
+        send(ctx, socket, Ipv4Addr::BROADCAST, &buffer, length).await;
+    }
+}
+
+/// Writes the own details as one of the two datagrams that carry them.
+fn details(ctx: &Context<'_>, hostname: &str, buffer: &mut Buffer, answer: Answer) -> Option<usize> {
+    let mut json = [0u8; DETAILS_MAX];
+    let length = ctx.details().emit_json(&mut json).ok()?;
+    let json = core::str::from_utf8(json.get(..length)?).ok()?;
+    let text = match answer {
+        Answer::NodeInfo => Text::NodeInfo { hostname, json },
+        Answer::NodeUpdate | Answer::Response => Text::NodeUpdate { hostname, json },
+    };
+    text.emit(buffer).ok()
+}
+
+async fn send(
+    ctx: &Context<'_>,
+    socket: &UdpSocket<'_>,
+    to: Ipv4Addr,
+    buffer: &Buffer,
+    length: Option<usize>,
+) {
+    let Some(datagram) = length.and_then(|length| buffer.get(..length)) else {
+        ctx.with(|state| state.counters.datagrams_unsent += 1);
+        return;
+    };
+    // No route (no address yet) or a full queue: the next round says it again.
+    match socket.send_to(datagram, (to, PORT)).await {
+        Ok(()) => ctx.with(|state| {
+            state.counters.datagrams_sent += 1;
+        }),
+        Err(_) => ctx.with(|state| state.counters.datagrams_unsent += 1),
+    }
+}
