@@ -3,7 +3,7 @@
 //! An access point bridges to a [`Switch`]; a station's port is plugged in there when it has associated. A node's own
 //! access point bridges to a little switch of its own, with a DHCP server for its guests as Espressif's SDK has one.
 //! A node has one network device: its frames go to the network it joined, else to the guests of its own access
-//! point. All delays are of [`embassy_time`], so virtual time applies.
+//! point; whenever that changes the device's link is seen to go down. All delays are of [`embassy_time`], so virtual time applies.
 
 use crate::Mac;
 use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
@@ -81,6 +81,8 @@ struct Slot {
     believes: bool,
     guests: Option<Port>,
     waker: Option<Waker>,
+    /// The device moved to another network since its owner last asked for the link.
+    moved: bool,
 }
 
 impl Slot {
@@ -88,8 +90,13 @@ impl Slot {
         if self.believes { self.station.as_mut() } else { self.guests.as_mut() }
     }
 
-    fn wake(slot: &Rc<RefCell<Self>>) {
-        let waker = slot.borrow_mut().waker.take();
+    /// Says that the device is plugged in elsewhere now.
+    fn moved(slot: &Rc<RefCell<Self>>) {
+        let waker = {
+            let mut slot = slot.borrow_mut();
+            slot.moved = true;
+            slot.waker.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -135,7 +142,7 @@ impl State {
             slot.station.take()
         };
         drop(port);
-        Slot::wake(&self.slot);
+        Slot::moved(&self.slot);
     }
 }
 
@@ -223,7 +230,13 @@ impl Air {
 
     /// The same, its traffic counted in `counters`, which so outlives a reboot.
     pub fn radio_with(&self, mac: Mac, counters: SharedCounters) -> (Radio, Device) {
-        let slot = Rc::new(RefCell::new(Slot { station: None, believes: false, guests: None, waker: None }));
+        let slot = Rc::new(RefCell::new(Slot {
+            station: None,
+            believes: false,
+            guests: None,
+            waker: None,
+            moved: false,
+        }));
         let mut world = self.world.borrow_mut();
         let state = Rc::new(RefCell::new(State {
             mac,
@@ -309,7 +322,7 @@ impl Air {
             slot.station = Some(port);
             slot.believes = true;
         }
-        Slot::wake(&state.slot);
+        Slot::moved(&state.slot);
         state.joined = Some(id);
         state.report(RadioEvent::Joined);
         Some(())
@@ -347,7 +360,7 @@ impl Air {
         let port = switch.attach_with(PortOptions { counters, ..PortOptions::new(mac) });
         let mut state = radio.borrow_mut();
         state.slot.borrow_mut().guests = Some(port);
-        Slot::wake(&state.slot);
+        Slot::moved(&state.slot);
         state.own = Some(own);
         state.report(RadioEvent::AccessPointStarted);
         Some(())
@@ -360,7 +373,7 @@ impl Air {
             (state.own.take(), port)
         };
         drop(port);
-        Slot::wake(&state.borrow().slot);
+        Slot::moved(&state.borrow().slot);
         if let Some(own) = own {
             self.remove(own.id);
         }
@@ -512,6 +525,11 @@ impl Driver for Device {
     fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
         let mut slot = self.slot.borrow_mut();
         slot.waker = Some(cx.waker().clone());
+        if std::mem::take(&mut slot.moved) {
+            // Down for one look, even if it is up again, so that a stack asks for an address anew.
+            cx.waker().wake_by_ref();
+            return LinkState::Down;
+        }
         let up = slot.believes || slot.guests.is_some();
         if up { LinkState::Up } else { LinkState::Down }
     }

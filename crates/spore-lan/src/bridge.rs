@@ -7,7 +7,6 @@
 use crate::Mac;
 use crate::dhcp::DhcpServer;
 use crate::executor::{Spawner, Task};
-use crate::gateway::CONNECTIONS;
 use async_io::Async;
 use embassy_net::tcp::{State, TcpSocket};
 use embassy_net::{IpEndpoint, Stack};
@@ -28,6 +27,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a node may owe an answer until it is given up.
 const SILENCE: Duration = Duration::from_secs(15);
+/// How long a client may go on saying nothing after the node has closed.
+const LINGER: Duration = Duration::from_secs(10);
 /// Turns of copying before other tasks may run.
 const TURNS: usize = 8;
 
@@ -64,7 +65,7 @@ impl Bridge {
         stack: Stack<'static>,
         listen: SocketAddr,
         resolve: impl Fn() -> Option<SocketAddrV4> + 'static,
-        count: Rc<Cell<usize>>,
+        room: Room,
     ) -> io::Result<Self> {
         let listener = Async::<TcpListener>::bind(listen)?;
         let local = listener.get_ref().local_addr()?;
@@ -79,13 +80,12 @@ impl Bridge {
                 };
                 all.borrow_mut().retain(|task| !task.is_finished());
                 let target = resolve();
-                let (Some(target), true) = (target, count.get() < CONNECTIONS) else {
+                let (Some(target), Some(place)) = (target, room.enter()) else {
                     reset(&stream);
                     continue;
                 };
-                let counted = Counted::new(&count);
                 let task = tasks.spawn(async move {
-                    let _counted = counted;
+                    let _place = place;
                     carry(stack, &stream, target).await;
                 });
                 all.borrow_mut().push(task);
@@ -106,17 +106,35 @@ impl Bridge {
     }
 }
 
-/// Counts a connection while it lives.
-struct Counted(Rc<Cell<usize>>);
+/// Room for the connections of all bridges of a gateway.
+#[derive(Clone)]
+pub(crate) struct Room {
+    taken: Rc<Cell<usize>>,
+    places: usize,
+}
 
-impl Counted {
-    fn new(count: &Rc<Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        Self(count.clone())
+impl Room {
+    pub(crate) fn new(places: usize) -> Self {
+        Self { taken: Rc::default(), places }
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.get()
+    }
+
+    fn enter(&self) -> Option<Place> {
+        let taken = self.taken.get();
+        (taken < self.places).then(|| {
+            self.taken.set(taken + 1);
+            Place(self.taken.clone())
+        })
     }
 }
 
-impl Drop for Counted {
+/// One connection's place, given back when dropped.
+struct Place(Rc<Cell<usize>>);
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
@@ -150,15 +168,21 @@ async fn carry(stack: Stack<'static>, stream: &Async<TcpStream>, target: SocketA
                 return;
             }
             Ok(Progress::More) => futures_lite::future::yield_now().await,
-            Ok(Progress::Stuck) => wait(&socket, stream, &session).await,
-            Err(Broken) => {
-                socket.abort();
-                let _ = with_timeout(CONNECT, socket.flush()).await;
-                reset(stream);
-                return;
+            Ok(Progress::Stuck) => {
+                // A client that keeps a finished connection would keep one of the node's few sockets.
+                let waiting = wait(&socket, stream, &session);
+                if !session.lan_ended {
+                    waiting.await;
+                } else if with_timeout(LINGER, waiting).await.is_err() {
+                    break;
+                }
             }
+            Err(Broken) => break,
         }
     }
+    socket.abort();
+    let _ = with_timeout(CONNECT, socket.flush()).await;
+    reset(stream);
 }
 
 /// One side broke the connection.

@@ -341,6 +341,101 @@ mod tests {
         assert_eq!(server.assign(mac(4), None), None);
     }
 
+    /// A client's frame, as smoltcp's would send it.
+    fn request(kind: DhcpMessageType, wanted: Option<Ipv4Addr>, renewing: Option<Ipv4Addr>) -> Vec<u8> {
+        let inner = DhcpRepr {
+            message_type: kind,
+            transaction_id: 7,
+            secs: 0,
+            client_hardware_address: EthernetAddress(mac(1)),
+            client_ip: renewing.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            your_ip: Ipv4Addr::UNSPECIFIED,
+            server_ip: Ipv4Addr::UNSPECIFIED,
+            router: None,
+            subnet_mask: None,
+            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+            broadcast: false,
+            requested_ip: wanted,
+            client_identifier: None,
+            server_identifier: None,
+            parameter_request_list: None,
+            dns_servers: None,
+            max_size: None,
+            lease_duration: None,
+            renew_duration: None,
+            rebind_duration: None,
+            additional_options: &[],
+        };
+        let mut payload = vec![0; inner.buffer_len()];
+        inner.emit(&mut DhcpPacket::new_unchecked(&mut payload[..])).unwrap();
+        let udp = UdpRepr { src_port: DHCP_CLIENT_PORT, dst_port: DHCP_SERVER_PORT };
+        let ip = Ipv4Repr {
+            src_addr: inner.client_ip,
+            dst_addr: Ipv4Addr::BROADCAST,
+            next_header: IpProtocol::Udp,
+            payload_len: udp.header_len() + payload.len(),
+            hop_limit: 64,
+        };
+        let checksums = ChecksumCapabilities::default();
+        let mut bytes = vec![0; 14 + ip.buffer_len() + ip.payload_len];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+        frame.set_ethertype(EthernetProtocol::Ipv4);
+        let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
+        ip.emit(&mut packet, &checksums);
+        udp.emit(
+            &mut UdpPacket::new_unchecked(packet.payload_mut()),
+            &ip.src_addr.into(),
+            &ip.dst_addr.into(),
+            payload.len(),
+            |space| space.copy_from_slice(&payload),
+            &checksums,
+        );
+        bytes
+    }
+
+    /// Kind, address and lease of an answer, and whether it goes to everybody.
+    fn read(answer: &[u8]) -> (DhcpMessageType, Ipv4Addr, Option<u32>, bool) {
+        let frame = EthernetFrame::new_checked(answer).unwrap();
+        let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
+        let udp = UdpPacket::new_checked(packet.payload()).unwrap();
+        let dhcp = DhcpPacket::new_checked(udp.payload()).unwrap();
+        let repr = DhcpRepr::parse(&dhcp).unwrap();
+        (repr.message_type, repr.your_ip, repr.lease_duration, frame.dst_addr().is_broadcast())
+    }
+
+    #[test]
+    fn clients_are_offered_granted_and_denied() {
+        let mut server = server();
+        let first = Ipv4Addr::new(10, 4, 0, 10);
+        let mut ask = |kind, wanted, renewing| {
+            let frame = request(kind, wanted, renewing);
+            assert!(DhcpServer::concerns(&frame));
+            server.handle(&frame).map(|answer| read(&answer))
+        };
+        let offer = ask(DhcpMessageType::Discover, None, None);
+        assert_eq!(offer, Some((DhcpMessageType::Offer, first, Some(3_600), false)));
+        let ack = Some((DhcpMessageType::Ack, first, Some(3_600), false));
+        assert_eq!(ask(DhcpMessageType::Request, Some(first), None), ack);
+        assert_eq!(ask(DhcpMessageType::Request, None, Some(first)), ack, "renewal");
+        let other = Ipv4Addr::new(192, 168, 1, 7);
+        let nak = Some((DhcpMessageType::Nak, Ipv4Addr::UNSPECIFIED, None, true));
+        assert_eq!(ask(DhcpMessageType::Request, Some(other), None), nak, "from another network");
+        assert_eq!(ask(DhcpMessageType::Release, None, Some(first)), None);
+        assert_eq!(server.address(mac(1)), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_requests_are_survived(at in 0usize..300, value in 0u8.., cut in 0usize..300) {
+            let mut frame = request(DhcpMessageType::Discover, None, None);
+            let at = at % frame.len();
+            frame[at] = value;
+            let mut server = server();
+            let _ = server.handle(&frame);
+            let _ = server.handle(&frame[..cut % frame.len()]);
+        }
+    }
+
     #[test]
     fn foreign_bytes_are_not_answered() {
         let mut server = server();

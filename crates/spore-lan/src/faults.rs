@@ -48,7 +48,7 @@ pub enum Verdict {
 
 /// Decides about passages.
 pub trait Rule {
-    /// What happens to this one.
+    /// What happens to this one. Must not touch the switch or its rules.
     fn judge(&mut self, passage: &Passage<'_>, rng: &mut Rng) -> Verdict;
 }
 

@@ -271,6 +271,32 @@ mod tests {
         assert_eq!(flash.operations(), 3);
     }
 
+    proptest::proptest! {
+        /// Against the simplest thing that could be a chip: bytes that writes clear bits of.
+        #[test]
+        fn it_behaves_like_bytes(steps in proptest::collection::vec((0u32..3, 0u32..1_024, 0u8.., 1usize..8), 0..60)) {
+            let mut flash = Flash::ram(2 * SECTOR);
+            let mut model = vec![ERASED; 2 * SECTOR as usize];
+            for (kind, at, value, words) in steps {
+                if kind == 0 {
+                    let from = (at % 2) * SECTOR;
+                    flash.erase(from, from + SECTOR).unwrap();
+                    model[from as usize..(from + SECTOR) as usize].fill(ERASED);
+                } else {
+                    let (offset, bytes) = (at * WORD, vec![value; words * 4]);
+                    let area = &mut model[offset as usize..][..bytes.len()];
+                    let fresh = area.chunks(4).all(|old| old == [ERASED; 4] || old == [value; 4]);
+                    let expected = if fresh { Ok(()) } else { Err(FlashError::NotErased) };
+                    proptest::prop_assert_eq!(flash.write(offset, &bytes), expected);
+                    if fresh {
+                        area.copy_from_slice(&bytes);
+                    }
+                }
+            }
+            proptest::prop_assert_eq!(flash.contents(), model);
+        }
+    }
+
     #[test]
     fn a_power_cut_tears_an_operation() {
         let mut flash = Flash::ram(8_192);

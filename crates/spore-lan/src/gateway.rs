@@ -1,12 +1,12 @@
 //! The LAN's own host: 10.4.0.1, which gives out addresses and leads from the host's loopback to nodes.
 
 use crate::Mac;
-use crate::bridge::{Bridge, Target};
+use crate::bridge::{Bridge, Room, Target};
 use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::executor::Spawner;
 use crate::host::{Address, Host};
 use crate::switch::{PortOptions, Switch};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -15,30 +15,36 @@ use std::rc::Rc;
 pub const MAC: Mac = [0x02, 0x53, 0x50, 0x4f, 0x00, 0x01];
 /// Address of the gateway.
 pub const IP: Ipv4Addr = Ipv4Addr::new(10, 4, 0, 1);
-/// Connections that all bridges of a gateway hold at most.
-pub const CONNECTIONS: usize = 240;
-/// Sockets of its stack: one for each connection, and some for requests and datagrams.
-const SOCKETS: usize = CONNECTIONS + 16;
+/// Sockets of a usual gateway's stack.
+const SOCKETS: usize = 256;
+/// Sockets that bridges leave for requests and datagrams.
+const OWN_SOCKETS: usize = 16;
 /// Frames that wait for it at most; it hears every node.
 const QUEUE: usize = 2_048;
 
-/// The gateway. Dropping it takes it off the LAN and ends its bridges' connections.
+/// The gateway. Dropping it takes it off the LAN, which breaks what its bridges carry: drop those first.
 pub struct Gateway {
     host: Host,
     dhcp: Rc<RefCell<DhcpServer>>,
     spawner: Spawner,
-    connections: Rc<Cell<usize>>,
+    room: Room,
 }
 
 impl Gateway {
-    /// Puts a gateway on a switch.
+    /// Puts a gateway on a switch, with room for 240 bridged connections.
     pub fn new(spawner: &Spawner, switch: &Switch, seed: u64) -> Self {
+        Self::with_sockets::<SOCKETS>(spawner, switch, seed)
+    }
+
+    /// The same with so many sockets, all but 16 of them for bridged connections; for simulations without bridges,
+    /// since a stack's memory is never given back (see [`Host`]).
+    pub fn with_sockets<const N: usize>(spawner: &Spawner, switch: &Switch, seed: u64) -> Self {
         let config = DhcpConfig::lan(MAC);
         let dhcp = Rc::new(RefCell::new(DhcpServer::new(config)));
         let port = switch.attach_with(PortOptions { queue: QUEUE, ..PortOptions::new(MAC) });
         let device = DhcpDevice::new(port, dhcp.clone());
-        let host = Host::new::<SOCKETS>(spawner, device, Address::Static(IP, config.prefix), seed);
-        Self { host, dhcp, spawner: spawner.clone(), connections: Rc::default() }
+        let host = Host::new::<N>(spawner, device, Address::Static(IP, config.prefix), seed);
+        Self { host, dhcp, spawner: spawner.clone(), room: Room::new(N.saturating_sub(OWN_SOCKETS)) }
     }
 
     /// Its stack, to speak from.
@@ -62,13 +68,13 @@ impl Gateway {
     /// # Errors
     /// When the host refuses the address.
     pub fn bridge(&self, listen: SocketAddr, target: Target) -> io::Result<Bridge> {
-        let (dhcp, connections) = (self.dhcp.clone(), self.connections.clone());
+        let dhcp = self.dhcp.clone();
         let resolve = move || target.resolve(&dhcp.borrow());
-        Bridge::open(&self.spawner, self.host.stack(), listen, resolve, connections)
+        Bridge::open(&self.spawner, self.host.stack(), listen, resolve, self.room.clone())
     }
 
     /// How many bridged connections there are now.
     pub fn connections(&self) -> usize {
-        self.connections.get()
+        self.room.taken()
     }
 }

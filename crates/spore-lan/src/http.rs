@@ -144,6 +144,10 @@ fn parse(bytes: &[u8], method: &str, ended: bool) -> Result<Option<Response>, Ht
         body: Vec::new(),
     };
     let rest = &bytes[start..];
+    if matches!(response.status, 100 | 102..=199) {
+        // Interim (RFC 9110, 15.2): the response proper follows.
+        return parse(rest, method, ended);
+    }
     let bodiless = method == "HEAD" || matches!(response.status, 100..=199 | 204 | 304);
     let chunked = response
         .header("Transfer-Encoding")
@@ -205,6 +209,8 @@ mod tests {
         assert_eq!(body(open, true), Ok(Some(b"ab".to_vec())));
         let none = parse(b"HTTP/1.1 204 No Content\r\nx-a: b\r\n\r\n", "GET", false).unwrap().unwrap();
         assert_eq!((none.status, none.header("X-A")), (204, Some("b")));
+        let interim = [b"HTTP/1.1 100 Continue\r\n\r\n", &sized[..]].concat();
+        assert_eq!(body(&interim, false), Ok(Some(b"abc".to_vec())));
         assert_eq!(parse(sized, "HEAD", false).unwrap().unwrap().body, b"");
     }
 
@@ -214,6 +220,26 @@ mod tests {
         assert_eq!(body(all, false), Ok(Some(b"abc0123456789abcdef".to_vec())));
         for len in 0..all.len() - 4 {
             assert_eq!(body(&all[..len], true), Ok(None), "{len}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn chunks_come_out_as_they_went_in(chunks in proptest::collection::vec(proptest::collection::vec(0u8.., 1..40), 0..8)) {
+            let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for chunk in &chunks {
+                bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                bytes.extend_from_slice(chunk);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+            proptest::prop_assert_eq!(body(&bytes, false), Ok(Some(chunks.concat())));
+        }
+
+        #[test]
+        fn no_bytes_upset_it(bytes in proptest::collection::vec(0u8.., 0..200)) {
+            let whole = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &bytes[..]].concat();
+            let _ = (body(&bytes, true), body(&whole, true));
         }
     }
 

@@ -159,7 +159,7 @@ impl PortState {
     }
 }
 
-/// Sees every frame that is sent, before faults: time in microseconds, frame.
+/// Sees every frame that is sent, before faults: time in microseconds, frame. Must not touch the switch.
 pub type Tap = Box<dyn FnMut(u64, &[u8])>;
 
 struct Inner {

@@ -156,6 +156,17 @@ fn a_nodes_own_access_point_has_guests() {
     let heard = town.world.run_until(with_timeout(Duration::from_secs(1), at_node.receive()));
     assert_eq!(heard.unwrap().0, std::net::SocketAddrV4::new(phone_ip, 53));
 
+    // The node's device moves to the network it joins, with an address from there, and back to its guests.
+    node_host.stack().set_config_v4(embassy_net::ConfigV4::Dhcp(Default::default()));
+    town.world.run_until(node_host.up());
+    node.command(&join("home", "correct horse"));
+    assert_eq!(town.event(&mut node), Some(RadioEvent::Joined));
+    town.world.run_for(Duration::from_secs(5));
+    assert_eq!(node_host.ip(), Some(Ipv4Addr::new(10, 4, 0, 10)));
+    node.command(&RadioCommand::Leave);
+    town.world.run_for(Duration::from_secs(5));
+    assert_eq!(node_host.ip(), Some(Ipv4Addr::new(192, 168, 4, 101)));
+
     node.command(&RadioCommand::StopAccessPoint);
     assert_eq!(town.event(&mut phone), Some(RadioEvent::Lost(LinkError::BeaconLost)));
     assert_eq!(town.air.access_points().len(), 1);
