@@ -5,11 +5,12 @@ use crate::http::{self, HttpError, Response};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Config, Ipv4Cidr, Stack, StackResources, StaticConfigV4};
 use embassy_net_driver::Driver;
-use embassy_time::{Duration, with_timeout};
+use embassy_time::{Duration, Timer, with_timeout};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -101,7 +102,7 @@ impl Host {
             let (mut rx, mut tx) = (vec![0; 32 * 1024], vec![0; 32 * 1024]);
             let mut socket = UdpSocket::new(stack, &mut rx_meta, &mut rx, &mut tx_meta, &mut tx);
             if socket.bind(port).is_ok() {
-                carry(&socket, &theirs).await;
+                carry(&mut socket, port, &theirs).await;
             }
         });
         UdpPeer { shared, _task: task }
@@ -120,9 +121,16 @@ struct Datagrams {
 /// Datagrams a peer keeps for a reader that does not come; the oldest go first.
 const UNREAD: usize = 4_096;
 
+/// How long the neighbour of a datagram is looked for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Moves datagrams between a socket and its peer for ever.
-async fn carry(socket: &UdpSocket<'_>, shared: &RefCell<Datagrams>) {
+///
+/// smoltcp keeps a datagram whose neighbour does not answer, or that has no route, at the head of its queue for good.
+/// So the socket gets one at a time, and is opened anew when that one does not leave.
+async fn carry(socket: &mut UdpSocket<'_>, port: u16, shared: &RefCell<Datagrams>) {
     let mut buffer = [0; 2_048];
+    let mut stuck: Option<Timer> = None;
     poll_fn(|cx| {
         while let Poll::Ready(result) = socket.poll_recv_from(&mut buffer, cx) {
             let Ok((len, meta)) = result else { continue };
@@ -137,16 +145,23 @@ async fn carry(socket: &UdpSocket<'_>, shared: &RefCell<Datagrams>) {
             }
         }
         loop {
+            if pin!(socket.flush()).poll(cx).is_pending() {
+                let timer = stuck.get_or_insert_with(|| Timer::after(PATIENCE));
+                if Pin::new(timer).poll(cx).is_pending() {
+                    break;
+                }
+                socket.close();
+                // It was bound before, so it can be again.
+                let _ = socket.bind(port);
+            }
+            stuck = None;
             let mut shared = shared.borrow_mut();
-            let Some((to, bytes)) = shared.to_send.front() else {
+            let Some((to, bytes)) = shared.to_send.pop_front() else {
                 shared.carrier = Some(cx.waker().clone());
                 break;
             };
-            if socket.poll_send_to(bytes, *to, cx).is_pending() {
-                break;
-            }
-            // Sent, or refused for want of a route, which is how UDP loses things.
-            shared.to_send.pop_front();
+            // Refused for want of an address or length: lost, as UDP may.
+            let _ = socket.poll_send_to(&bytes, to, cx);
         }
         Poll::<()>::Pending
     })
@@ -160,8 +175,8 @@ pub struct UdpPeer {
 }
 
 impl UdpPeer {
-    /// Sends a datagram of up to 1,472 bytes as soon as the host has an address; never waits. Longer ones, and
-    /// those to addresses without a route, are lost.
+    /// Sends a datagram of up to 1,472 bytes; never waits. Longer ones are lost, and so is what is sent before the
+    /// host has an address. One to an address where nobody answers is given up after 3 seconds; those behind it wait.
     pub fn send(&self, to: SocketAddrV4, bytes: &[u8]) {
         let mut shared = self.shared.borrow_mut();
         shared.to_send.push_back((to, bytes.to_vec()));

@@ -181,3 +181,20 @@ fn a_request_to_the_dead_fails_in_time_and_pcap_holds_it_all() {
     });
     assert_eq!(capture.borrow().len() as u64, switch.counters().sent_frames);
 }
+
+#[test]
+fn an_unreachable_datagram_holds_up_the_next_but_a_while() {
+    let world = World::new(Mode::Virtual);
+    let switch = Switch::new(1);
+    let lonely = |n| {
+        let address = Address::Static(Ipv4Addr::new(10, 4, 0, n), 16);
+        Host::new::<2>(&world.spawner(), switch.attach(mac(n)), address, 1)
+    };
+    let (a, b) = (lonely(1), lonely(2));
+    let (from, to) = (a.udp(9), b.udp(9));
+    from.send(SocketAddrV4::new(Ipv4Addr::new(9, 9, 9, 9), 9), b"no route");
+    from.send(SocketAddrV4::new(Ipv4Addr::new(10, 4, 0, 3), 9), b"nobody there");
+    from.send(SocketAddrV4::new(Ipv4Addr::new(10, 4, 0, 2), 9), b"routed");
+    let heard = world.run_until(with_timeout(Duration::from_secs(10), to.receive())).unwrap();
+    assert_eq!(heard, (SocketAddrV4::new(Ipv4Addr::new(10, 4, 0, 1), 9), b"routed".to_vec()));
+}
