@@ -1,0 +1,186 @@
+//! `spore lab`: the running lab, and faults in it.
+
+use crate::args::percent;
+use crate::context::Context;
+use crate::context::lab::{Lab, no_lab};
+use crate::exit::Outcome;
+use crate::output::lab::{nodes, summary};
+use clap::{Subcommand, ValueEnum};
+use spore_lab::control::{Command, Reply};
+
+/// What to do with the lab. A `<NODE>` is a hostname, an address, or a number (1 is the first).
+#[derive(Debug, Clone, Subcommand)]
+pub enum LabCommand {
+    /// List the nodes, their URLs and the faults in force
+    Status,
+    /// Start more nodes
+    Add {
+        /// How many
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+        count: u16,
+    },
+    /// Pull the plug of a node: it stays dark until it is restarted
+    Kill {
+        /// Hostname, address or number
+        node: String,
+    },
+    /// Start a dark node, or press the reset button of a running one
+    Restart {
+        /// Hostname, address or number
+        node: String,
+    },
+    /// Cut the power and give it back at once
+    PowerCut {
+        /// Hostname, address or number
+        node: String,
+        /// In the middle of the n-th flash operation from now, instead of now
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        at_flash_op: Option<u32>,
+    },
+    /// Separate these nodes from all others
+    Cut {
+        /// Hostnames, addresses or numbers
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// End every fault: islands, loss, delay, duplication; access points come back
+    Heal,
+    /// Lose frames at random
+    Loss {
+        /// How many, in percent
+        #[arg(value_parser = percent)]
+        percent: f64,
+        /// Only broadcasts
+        #[arg(long)]
+        broadcast_only: bool,
+        /// Only to and from this node
+        #[arg(long, value_name = "NODE")]
+        at: Option<String>,
+    },
+    /// Delay every frame
+    Delay {
+        /// Milliseconds
+        #[arg(value_name = "MS")]
+        millis: u32,
+        /// Up to so many milliseconds more, at random (which reorders)
+        #[arg(long, value_name = "MS", default_value_t = 0)]
+        jitter: u32,
+    },
+    /// Deliver frames twice at random
+    Duplicate {
+        /// How many, in percent
+        #[arg(value_parser = percent)]
+        percent: f64,
+    },
+    /// Switch the lab's WiFi access point
+    AccessPoint {
+        /// Whether it sends
+        state: Switch,
+        /// A new pass phrase, which shuts out nodes that know only the old one
+        #[arg(long)]
+        passphrase: Option<String>,
+    },
+    /// Show the last lines of a node's log
+    Log {
+        /// Hostname, address or number
+        node: String,
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 50)]
+        lines: u32,
+    },
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It sends.
+    On,
+    /// It is silent.
+    Off,
+}
+
+/// Give the order to the lab and show its answer.
+pub fn run(command: &LabCommand, context: &mut Context) -> Outcome {
+    let mut lab = Lab::connect(&context.state, context.wait(10))?.ok_or_else(|| no_lab(&context.state))?;
+    let reply = lab.call(&order(command))?;
+    match reply {
+        Reply::Status(status) if context.json => context.json_line(&status),
+        Reply::Status(status) => {
+            context.out.write_all(nodes(&status).text(context.palette).as_bytes())?;
+            Ok(writeln!(context.out, "{}", summary(&status, context.palette))?)
+        }
+        Reply::Log { lines } if context.json => context.json_line(&serde_json::json!({"lines": lines})),
+        Reply::Log { lines } => {
+            for line in lines {
+                writeln!(context.out, "{line}")?;
+            }
+            Ok(())
+        }
+        Reply::Done { nodes } if context.json => context.json_line(&serde_json::json!({"nodes": nodes})),
+        Reply::Done { nodes } if nodes.is_empty() => Ok(writeln!(context.out, "done")?),
+        Reply::Done { nodes } => Ok(writeln!(context.out, "done: {}", nodes.join(" "))?),
+        // The client has made an error of it.
+        Reply::Error { error } => Err(crate::exit::Failure::new(crate::exit::Kind::Refused, error)),
+    }
+}
+
+fn order(command: &LabCommand) -> Command {
+    match command.clone() {
+        LabCommand::Status => Command::Status,
+        LabCommand::Add { count } => Command::Add { count },
+        LabCommand::Kill { node } => Command::Kill { node },
+        LabCommand::Restart { node } => Command::Restart { node },
+        LabCommand::PowerCut { node, at_flash_op } => Command::PowerCut { node, at_flash_op },
+        LabCommand::Cut { nodes } => Command::Cut { nodes },
+        LabCommand::Heal => Command::Heal,
+        LabCommand::Loss { percent, broadcast_only, at } => {
+            Command::Loss { percent, broadcast_only, node: at }
+        }
+        LabCommand::Delay { millis, jitter } => Command::Delay { millis, jitter_millis: jitter },
+        LabCommand::Duplicate { percent } => Command::Duplicate { percent },
+        LabCommand::AccessPoint { state, passphrase } => {
+            Command::AccessPoint { on: state == Switch::On, passphrase }
+        }
+        LabCommand::Log { node, lines } => Command::Log { node, lines },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command as Top};
+    use crate::exit::Kind;
+    use crate::testing::run_in;
+    use clap::Parser;
+
+    fn parse(line: &str) -> Command {
+        let words = ["spore", "lab"].into_iter().chain(line.split(' '));
+        match Cli::try_parse_from(words).unwrap().command {
+            Top::Lab(command) => order(&command),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn words_become_orders() {
+        assert_eq!(parse("add"), Command::Add { count: 1 });
+        assert_eq!(
+            parse("power-cut 2 --at-flash-op 7"),
+            Command::PowerCut { node: "2".into(), at_flash_op: Some(7) }
+        );
+        assert_eq!(parse("cut a b"), Command::Cut { nodes: vec!["a".into(), "b".into()] });
+        let loss = Command::Loss { percent: 30.0, broadcast_only: true, node: Some("a".into()) };
+        assert_eq!(parse("loss 30% --broadcast-only --at a"), loss);
+        assert_eq!(parse("delay 20 --jitter 5"), Command::Delay { millis: 20, jitter_millis: 5 });
+        let off = Command::AccessPoint { on: false, passphrase: None };
+        assert_eq!(parse("access-point off"), off);
+    }
+
+    #[test]
+    fn without_a_lab_it_says_so() {
+        let temp = tempfile::tempdir().unwrap();
+        let failure = run_in(temp.path(), &["lab", "heal"], &[]).0.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unreachable);
+        assert!(failure.message.contains("no lab is running"));
+    }
+}

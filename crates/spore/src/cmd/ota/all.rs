@@ -1,0 +1,201 @@
+//! `spore ota all`: every node, one after the other, each verified before the next.
+
+use super::install::{Installed, install};
+use crate::api::{Member, Members};
+use crate::context::target::Target;
+use crate::context::{Context, PROGRAM};
+use crate::exit::{Failure, Kind, Outcome};
+use crate::image::Image;
+use crate::output::duration;
+use std::path::Path;
+
+/// What became of the cluster.
+#[derive(Debug, Default)]
+struct Report {
+    updated: Vec<String>,
+    unchanged: Vec<String>,
+    skipped: Vec<(String, String)>,
+    unreachable: Vec<String>,
+    failed: Option<(String, Failure)>,
+    not_tried: Vec<String>,
+}
+
+/// Update every member the API node knows, itself last: it stays the way in until all others are well.
+pub fn run(image: Option<&Path>, context: &mut Context) -> Outcome {
+    let image = Image::choose(image, context)?;
+    let api = context.api_node()?;
+    let members = Members::parse(&context.client().get(&api, "/api/cluster/members", &[])?)?.members;
+    let (own, mut order): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.is_self);
+    order.extend(own);
+    let report = roll_out(&order, &api, &image, context)?;
+    if context.json {
+        context.json_line(&report.json(&image))?;
+    }
+    report.verdict(&image)
+}
+
+fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context) -> Outcome<Report> {
+    let mut report = Report::default();
+    for (index, member) in order.iter().enumerate() {
+        let name = format!("{} ({})", member.hostname, member.ip);
+        if member.kind == "text" {
+            report.skip(context, name, "not updatable: it speaks only the texts of C++ SPORE")?;
+            continue;
+        }
+        if !member.board.is_empty() && member.board != image.header.board.as_str() {
+            let why = format!("its board is {}, the image is for {}", member.board, image.header.board);
+            report.skip(context, name, &why)?;
+            continue;
+        }
+        if member.status == "DEAD" {
+            say(context, &format!("{name}: left out, it is DEAD"))?;
+            report.unreachable.push(name);
+            continue;
+        }
+        let target = if member.is_self { Ok(api.clone()) } else { context.target(&member.ip) };
+        match target.and_then(|target| install(context, &target, image)) {
+            Ok(Installed { from, took: Some(took), .. }) => {
+                let took = duration(took.as_millis() as u64);
+                say(context, &format!("{name}: {from} -> {}, confirmed after {took}", image.version()))?;
+                report.updated.push(name);
+            }
+            Ok(Installed { took: None, .. }) => {
+                say(context, &format!("{name}: runs {} already", image.version()))?;
+                report.unchanged.push(name);
+            }
+            Err(failure) => {
+                report.failed = Some((name, failure));
+                report.not_tried = order[index + 1..]
+                    .iter()
+                    .map(|member| format!("{} ({})", member.hostname, member.ip))
+                    .collect();
+                break;
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn say(context: &mut Context, line: &str) -> Outcome {
+    if !context.json {
+        writeln!(context.out, "{line}")?;
+        context.out.flush()?;
+    }
+    Ok(())
+}
+
+impl Report {
+    fn skip(&mut self, context: &mut Context, name: String, why: &str) -> Outcome {
+        say(context, &format!("{name}: left out, {why}"))?;
+        self.skipped.push((name, why.to_owned()));
+        Ok(())
+    }
+
+    fn json(&self, image: &Image) -> serde_json::Value {
+        let failed = self.failed.as_ref();
+        serde_json::json!({"version": image.version(), "sha256": image.sha256(), "updated": self.updated,
+            "unchanged": self.unchanged, "unreachable": self.unreachable, "notTried": self.not_tried,
+            "skipped": self.skipped.iter().map(|(node, why)| serde_json::json!({"node": node, "reason": why})).collect::<Vec<_>>(),
+            "failed": failed.map(|(node, failure)| serde_json::json!({"node": node, "error": failure.message}))})
+    }
+
+    fn verdict(self, image: &Image) -> Outcome {
+        if let Some((name, failure)) = self.failed {
+            let list = |what: &str, names: &[String]| {
+                if names.is_empty() { String::new() } else { format!("\n  {what}: {}", names.join(", ")) }
+            };
+            let done = [self.updated, self.unchanged].concat();
+            return Err(Failure::new(
+                Kind::Halted,
+                format!(
+                    "stopped at {name}: {}{}{}{}",
+                    failure.message,
+                    list(&format!("run {}", image.version()), &done),
+                    list("unreachable", &self.unreachable),
+                    list("not tried", &self.not_tried)
+                ),
+            )
+            .hint(failure.hint.unwrap_or_else(|| format!("{PROGRAM} cluster members"))));
+        }
+        if !self.unreachable.is_empty() {
+            return Err(Failure::new(
+                Kind::Unreachable,
+                format!("not updated: {}", self.unreachable.join(", ")),
+            )
+            .hint(format!("when they are back: {PROGRAM} ota all {}", image.path.display())));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::update::tests::{Mood, image, updatable};
+    use crate::exit::{Failure, Kind};
+    use crate::testing::{FakeNode, run_in};
+    use std::sync::{Arc, Mutex};
+
+    /// Members with these moods, asked through a node that is none of them.
+    fn all(moods: &[Mood], more: &str) -> (crate::exit::Outcome, String, Vec<&'static str>) {
+        let temp = tempfile::tempdir().unwrap();
+        let (path, hash) = image(temp.path(), "1.3.0");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let names = ["esp_1", "esp_2", "esp_3"];
+        let nodes: Vec<_> =
+            names.iter().zip(moods).map(|(name, mood)| updatable(name, &hash, *mood, log.clone())).collect();
+        let entries: Vec<_> = nodes
+            .iter()
+            .zip(names)
+            .map(|(node, name)| {
+                format!(
+                    r#"{{"hostname":"{name}","ip":"{}","status":"ACTIVE","kind":"rust","board":"virtual"}}"#,
+                    node.address()
+                )
+            })
+            .collect();
+        let body = format!(r#"{{"members":[{}{more}]}}"#, entries.join(","));
+        let api = FakeNode::start(move |_| (200, body.clone()));
+        let line = ["ota", "all", path.to_str().unwrap()];
+        let (outcome, out) = run_in(temp.path(), &line, &[("API_NODE", &api.address().to_string())]);
+        drop(nodes);
+        let log = log.lock().unwrap().clone();
+        (outcome, out, log)
+    }
+
+    #[test]
+    fn one_after_the_other() {
+        let (outcome, out, log) = all(&[Mood::Healthy, Mood::Healthy], "");
+        assert_eq!((outcome, log), (Ok(()), vec!["esp_1", "esp_2"]));
+        assert_eq!(out.lines().count(), 2, "{out}");
+    }
+
+    #[test]
+    fn the_first_that_goes_back_stops_it() {
+        let (outcome, out, log) = all(&[Mood::Healthy, Mood::Reverts, Mood::Healthy], "");
+        let Failure { kind, message, .. } = outcome.unwrap_err();
+        assert_eq!((kind, log), (Kind::Halted, vec!["esp_1", "esp_2"]));
+        assert!(message.contains("crashed 3 times"), "{message}");
+        assert!(message.contains("run 1.3.0: esp_1"), "{message}");
+        assert!(message.contains("not tried: esp_3"), "{message}");
+        assert!(out.starts_with("esp_1"), "{out}");
+    }
+
+    #[test]
+    fn a_refusal_stops_it_too() {
+        let (outcome, _, log) = all(&[Mood::Refuses, Mood::Healthy], "");
+        assert_eq!((outcome.unwrap_err().kind, log), (Kind::Halted, vec![]));
+    }
+
+    #[test]
+    fn who_cannot_take_it_is_left_out() {
+        let more = r#",{"hostname":"cpp","ip":"10.9.9.1","status":"ACTIVE","kind":"text"},
+            {"hostname":"other","ip":"10.9.9.2","status":"ACTIVE","kind":"rust","board":"esp8266"}"#;
+        let (outcome, out, log) = all(&[Mood::Healthy], more);
+        assert_eq!((outcome, log), (Ok(()), vec!["esp_1"]));
+        assert!(out.contains("cpp (10.9.9.1): left out, not updatable"), "{out}");
+        assert!(out.contains("its board is esp8266"), "{out}");
+        let dead = r#",{"hostname":"dark","ip":"10.9.9.3","status":"DEAD","kind":"rust"}"#;
+        let (outcome, _, _) = all(&[Mood::Healthy], dead);
+        assert_eq!(outcome.unwrap_err().kind, Kind::Unreachable);
+    }
+}

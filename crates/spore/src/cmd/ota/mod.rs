@@ -1,0 +1,36 @@
+//! `spore ota`: updates over the air.
+
+mod all;
+mod install;
+mod update;
+
+use crate::context::Context;
+use crate::exit::Outcome;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// Which nodes to update.
+#[derive(Debug, Subcommand)]
+pub enum OtaCommand {
+    /// Update one node, and wait until it has confirmed the image or gone back
+    Update {
+        /// Address, hostname or URL
+        #[arg(value_name = "IP")]
+        node: String,
+        /// The image [default: the newest in build/]
+        image: Option<PathBuf>,
+    },
+    /// Update every node, one after the other; stop at the first that does not come back with the image
+    All {
+        /// The image [default: the newest in build/]
+        image: Option<PathBuf>,
+    },
+}
+
+/// Update.
+pub fn run(command: &OtaCommand, context: &mut Context) -> Outcome {
+    match command {
+        OtaCommand::Update { node, image } => update::run(node, image.as_deref(), context),
+        OtaCommand::All { image } => all::run(image.as_deref(), context),
+    }
+}

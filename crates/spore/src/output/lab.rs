@@ -1,0 +1,61 @@
+//! A lab as a table.
+
+use super::style::{Palette, Tone, tone_of};
+use super::table::{Cell, Table};
+use spore_lab::control::Status;
+
+/// The nodes of a lab.
+pub fn nodes(status: &Status) -> Table {
+    let mut table = Table::new(&["#", "hostname", "ip", "state", "sees", "version", "boots", "reset", "url"]);
+    for (index, node) in status.nodes.iter().enumerate() {
+        table.row(vec![
+            (index + 1).to_string().into(),
+            (&node.hostname).into(),
+            node.ip.map(|ip| ip.to_string()).unwrap_or_default().into(),
+            Cell::new(&node.state, tone_of(&node.state)),
+            if node.state == "running" { node.sees.to_string() } else { String::new() }.into(),
+            (&node.version).into(),
+            node.boots.to_string().into(),
+            (&node.reset_reason).into(),
+            (&node.url).into(),
+        ]);
+    }
+    table
+}
+
+/// One line about the whole lab.
+pub fn summary(status: &Status, palette: Palette) -> String {
+    let running = status.nodes.iter().filter(|node| node.state == "running").count();
+    let health = if status.converged {
+        palette.paint(Tone::Good, "every node sees every other")
+    } else {
+        palette.paint(Tone::Doubtful, "not every node sees every other")
+    };
+    let tap = status.tap.as_ref().map(|tap| format!(", on {tap}")).unwrap_or_default();
+    let faults = if status.faults.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", palette.paint(Tone::Bad, &format!("faults: {}", status.faults.join(", "))))
+    };
+    let nodes = status.nodes.len();
+    format!(
+        "{running} of {nodes} node{} running on {:?}{tap} for {}: {health}{faults}",
+        if nodes == 1 { "" } else { "s" },
+        status.ssid,
+        super::duration(status.uptime_seconds.saturating_mul(1000)),
+    )
+}
+
+/// Which node sees how many others, of those that do not see all.
+pub fn laggards(status: &Status) -> String {
+    let expected = status.nodes.iter().filter(|node| node.state == "running").count().saturating_sub(1);
+    let lagging =
+        status.nodes.iter().filter(|node| node.state != "running" || usize::from(node.sees) != expected);
+    let lines: Vec<_> = lagging
+        .map(|node| match node.state.as_str() {
+            "running" => format!("  {} sees {} of {expected}", node.hostname, node.sees),
+            state => format!("  {} is {state}", node.hostname),
+        })
+        .collect();
+    lines.join("\n")
+}
