@@ -104,7 +104,7 @@ suite_shell() {
   # By their first line, so that a script without the ending is not forgotten.
   local scripts
   scripts=$(git ls-files --cached --others --exclude-standard | while read -r file; do
-    [ -f "$file" ] && head -n 1 "$file" | grep -qE '^#!.*\b(ba)?sh( |$)' && echo "$file"
+    [ -f "$file" ] && head -n 1 "$file" | grep -qE '^#!.*[/ ](ba)?sh( |$)' && echo "$file"
   done)
   echo "$scripts"
   # shellcheck disable=SC2086 # a list of files
