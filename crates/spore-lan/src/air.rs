@@ -9,15 +9,19 @@ use crate::Mac;
 use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::executor::{Spawner, Task};
 use crate::faults::Rng;
-use crate::switch::{self, Port, PortOptions, SharedCounters, Switch};
-use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, TxToken as NetTxToken};
+use crate::switch::{PortOptions, SharedCounters, Switch};
 use embassy_time::{Duration, Timer};
 use spore_core::wifi::{LinkError, Network, Passphrase, RadioCommand, RadioEvent, Signal, Ssid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
+
+mod device;
+
+use device::Slot;
+pub use device::{Device, TxToken};
 
 /// How long a station takes to find and join a network, in milliseconds: at least, and up to so much more.
 const JOIN: (u64, u64) = (300, 500);
@@ -74,35 +78,6 @@ pub struct Air {
     spawner: Spawner,
 }
 
-/// What a network device is plugged into; shared between a radio and its [`Device`].
-struct Slot {
-    station: Option<Port>,
-    /// A station whose access point went silent still believes in its link.
-    believes: bool,
-    guests: Option<Port>,
-    waker: Option<Waker>,
-    /// The device moved to another network since its owner last asked for the link.
-    moved: bool,
-}
-
-impl Slot {
-    fn active(&mut self) -> Option<&mut Port> {
-        if self.believes { self.station.as_mut() } else { self.guests.as_mut() }
-    }
-
-    /// Says that the device is plugged in elsewhere now.
-    fn moved(slot: &Rc<RefCell<Self>>) {
-        let waker = {
-            let mut slot = slot.borrow_mut();
-            slot.moved = true;
-            slot.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
 /// A node's own access point.
 struct Own {
     id: AccessPointId,
@@ -113,7 +88,7 @@ struct State {
     mac: Mac,
     /// How much weaker than others it hears, in dB.
     deafness: i8,
-    slot: Rc<RefCell<Slot>>,
+    slot: Slot,
     counters: SharedCounters,
     joined: Option<AccessPointId>,
     events: VecDeque<RadioEvent>,
@@ -136,13 +111,7 @@ impl State {
     /// Takes the station off its network, without a word.
     fn unplug(&mut self) {
         self.joined = None;
-        let port = {
-            let mut slot = self.slot.borrow_mut();
-            slot.believes = false;
-            slot.station.take()
-        };
-        drop(port);
-        Slot::moved(&self.slot);
+        self.slot.leave();
     }
 }
 
@@ -230,13 +199,7 @@ impl Air {
 
     /// The same, its traffic counted in `counters`, which so outlives a reboot.
     pub fn radio_with(&self, mac: Mac, counters: SharedCounters) -> (Radio, Device) {
-        let slot = Rc::new(RefCell::new(Slot {
-            station: None,
-            believes: false,
-            guests: None,
-            waker: None,
-            moved: false,
-        }));
+        let slot = Slot::default();
         let mut world = self.world.borrow_mut();
         let state = Rc::new(RefCell::new(State {
             mac,
@@ -253,7 +216,7 @@ impl Air {
         }));
         world.radios.retain(|radio| radio.strong_count() > 0);
         world.radios.push(Rc::downgrade(&state));
-        (Radio { air: self.clone(), state }, Device { mac, slot, scratch: Vec::new() })
+        (Radio { air: self.clone(), state }, Device::new(mac, slot))
     }
 
     fn stations(&self, id: AccessPointId) -> Vec<Rc<RefCell<State>>> {
@@ -275,7 +238,7 @@ impl Air {
                 }
             });
             let mut state = radio.borrow_mut();
-            drop(state.slot.borrow_mut().station.take());
+            state.slot.fall_silent();
             state.joining = Some(notice);
         }
     }
@@ -317,12 +280,7 @@ impl Air {
         let switch = self.switch_of(id)?;
         let options = PortOptions { counters: state.counters.clone(), ..PortOptions::new(mac) };
         let port = switch.attach_with(options);
-        {
-            let mut slot = state.slot.borrow_mut();
-            slot.station = Some(port);
-            slot.believes = true;
-        }
-        Slot::moved(&state.slot);
+        state.slot.join(port);
         state.joined = Some(id);
         state.report(RadioEvent::Joined);
         Some(())
@@ -359,21 +317,18 @@ impl Air {
         let own = Own { id, _dhcp: self.spawner.spawn(dhcp.serve()) };
         let port = switch.attach_with(PortOptions { counters, ..PortOptions::new(mac) });
         let mut state = radio.borrow_mut();
-        state.slot.borrow_mut().guests = Some(port);
-        Slot::moved(&state.slot);
+        state.slot.set_guests(Some(port));
         state.own = Some(own);
         state.report(RadioEvent::AccessPointStarted);
         Some(())
     }
 
     fn close(&self, state: &Rc<RefCell<State>>) {
-        let (own, port) = {
+        let own = {
             let mut state = state.borrow_mut();
-            let port = state.slot.borrow_mut().guests.take();
-            (state.own.take(), port)
+            state.slot.set_guests(None);
+            state.own.take()
         };
-        drop(port);
-        Slot::moved(&state.borrow().slot);
         if let Some(own) = own {
             self.remove(own.id);
         }
@@ -479,66 +434,5 @@ impl Drop for Radio {
         self.leave();
         let scanning = self.state.borrow_mut().scanning.take();
         drop(scanning);
-    }
-}
-
-/// A node's network device.
-pub struct Device {
-    mac: Mac,
-    slot: Rc<RefCell<Slot>>,
-    scratch: Vec<u8>,
-}
-
-/// Leave to send a frame to wherever the device is plugged in at that moment.
-pub struct TxToken<'a>(&'a RefCell<Slot>);
-
-impl NetTxToken for TxToken<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let mut frame = vec![0; len];
-        let result = f(&mut frame);
-        // Without a port, as when the access point fell silent, the frame is lost on the air.
-        if let Some(port) = self.0.borrow_mut().active() {
-            port.send(&frame);
-        }
-        result
-    }
-}
-
-impl Driver for Device {
-    type RxToken<'a> = switch::RxToken<'a>;
-    type TxToken<'a> = TxToken<'a>;
-
-    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(switch::RxToken<'_>, TxToken<'_>)> {
-        let mut slot = self.slot.borrow_mut();
-        slot.waker = Some(cx.waker().clone());
-        let frame = slot.active()?.poll_receive(cx)?;
-        drop(slot);
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&frame);
-        Some((switch::RxToken::new(&mut self.scratch), TxToken(&self.slot)))
-    }
-
-    fn transmit(&mut self, _: &mut Context<'_>) -> Option<TxToken<'_>> {
-        Some(TxToken(&self.slot))
-    }
-
-    fn link_state(&mut self, cx: &mut Context<'_>) -> LinkState {
-        let mut slot = self.slot.borrow_mut();
-        slot.waker = Some(cx.waker().clone());
-        if std::mem::take(&mut slot.moved) {
-            // Down for one look, even if it is up again, so that a stack asks for an address anew.
-            cx.waker().wake_by_ref();
-            return LinkState::Down;
-        }
-        let up = slot.believes || slot.guests.is_some();
-        if up { LinkState::Up } else { LinkState::Down }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        switch::capabilities()
-    }
-
-    fn hardware_address(&self) -> HardwareAddress {
-        HardwareAddress::Ethernet(self.mac)
     }
 }
