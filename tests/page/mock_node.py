@@ -361,13 +361,18 @@ class Handler(BaseHTTPRequestHandler):
         with NODE.lock:
             NODE.open += 1
             NODE.most_open = max(NODE.most_open, NODE.open)
+        self.counted = True
         try:
             self.answer(method)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
-            with NODE.lock:
-                NODE.open -= 1
+            self.uncount()
+
+    def uncount(self):
+        with NODE.lock:
+            NODE.open -= self.counted
+        self.counted = False
 
     def do_GET(self):
         self.handle_one("GET")
@@ -417,6 +422,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (("Content-Type", kind), ("Content-Length", str(len(body))), *headers):
             self.send_header(name, value)
+        # Before the last byte: the browser may ask again before this thread runs on.
+        self.uncount()
         self.end_headers()
         self.wfile.write(body)
 
