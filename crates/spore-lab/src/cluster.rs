@@ -1,0 +1,443 @@
+//! A cluster on one thread: nodes, their LAN, its faults. Lives in the time of its [`World`], real or virtual.
+
+use crate::control::{Command, NodeStatus, Reply, Status};
+use crate::node::{FLASH_BYTES, Order, Phase, VirtualNode};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use embassy_time::Duration;
+use spore_core::hostname;
+use spore_core::wifi::{Passphrase, Ssid};
+use spore_image::{Behaviour, FlashMap, Slot, Version};
+use spore_lan::Mac;
+use spore_lan::air::{AccessPoint, AccessPointId, Air};
+use spore_lan::bridge::{Bridge, Target};
+use spore_lan::executor::{Spawner, World};
+use spore_lan::faults::{Effect, Fault, Partition, RuleId, Selector};
+use spore_lan::flash::Flash;
+use spore_lan::gateway::Gateway;
+use spore_lan::switch::Switch;
+use spore_node::Config;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Network of a lab unless it is given another.
+pub const DEFAULT_WIFI: (&str, &str) = ("spore-lab", "spore-lab-passphrase");
+/// Most nodes of a lab: as many as a node has places for members, and itself.
+pub const MAX_NODES: usize = 255;
+/// Size of the image that new nodes are born with.
+const FACTORY_IMAGE: usize = 32 * 1024;
+/// First port that is tried for a node on the host's loopback.
+const FIRST_PORT: u16 = 8801;
+
+/// What a cluster is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Nodes at the start, 1 to 255.
+    pub nodes: u16,
+    /// Folder for flash files; without one flashes are in memory and gone with the cluster.
+    pub state_dir: Option<PathBuf>,
+    /// Whether nodes get ports on the host's loopback.
+    pub bridges: bool,
+    /// First such port; 8801 and what is free from there when not given.
+    pub port_base: Option<u16>,
+    /// Name of a TAP interface to put the host on the LAN (Linux, root).
+    pub tap: Option<String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Network name and pass phrase.
+    pub wifi: Option<(String, String)>,
+}
+
+impl Options {
+    /// A cluster in memory, unreachable from the host: what tests in virtual time want.
+    pub fn in_memory(nodes: u16, seed: u64) -> Self {
+        Self { nodes, state_dir: None, bridges: false, port_base: None, tap: None, seed, wifi: None }
+    }
+}
+
+/// One node and its way to the host.
+struct Member {
+    node: VirtualNode,
+    bridge: Option<Bridge>,
+    flash_file: Option<PathBuf>,
+}
+
+/// A cluster under way.
+pub struct Cluster {
+    members: Vec<Member>,
+    options: Options,
+    wifi: (Ssid, Passphrase),
+    access_point: AccessPointId,
+    air: Air,
+    faults: Vec<(RuleId, String)>,
+    #[cfg(target_os = "linux")]
+    tap: Option<spore_lan::tap::Tap>,
+    gateway: Gateway,
+    switch: Switch,
+    spawner: Spawner,
+    started: embassy_time::Instant,
+}
+
+impl Cluster {
+    /// Starts a cluster in a world.
+    ///
+    /// # Errors
+    /// When a flash file, a port or the TAP interface cannot be had, or a name is too long.
+    pub fn new(world: &World, options: Options) -> Result<Self> {
+        let spawner = world.spawner();
+        let switch = Switch::new(options.seed);
+        let gateway = if options.bridges {
+            Gateway::new(&spawner, &switch, options.seed)
+        } else {
+            Gateway::with_sockets::<32>(&spawner, &switch, options.seed)
+        };
+        let air = Air::new(&spawner, options.seed);
+        let (ssid, passphrase) = options.wifi.clone().unwrap_or_else(|| {
+            let (ssid, passphrase) = DEFAULT_WIFI;
+            (ssid.to_owned(), passphrase.to_owned())
+        });
+        let mut config = Config::new();
+        config.set("wifiSsid", &ssid).map_err(|error| anyhow!("WIFI_SSID: {error}"))?;
+        config.set("wifiPassphrase", &passphrase).map_err(|error| anyhow!("WIFI_PASSWORD: {error}"))?;
+        let wifi = (config.wifi_ssid.clone(), config.wifi_passphrase.clone());
+        let access_point = AccessPoint {
+            ssid: wifi.0.clone(),
+            passphrase: wifi.1.clone(),
+            channel: 6,
+            rssi: -50,
+            bssid: [0x02, 0, 0, 0, 0, 1],
+            on: true,
+        };
+        let access_point = air.add(access_point, &switch);
+        let nodes = options.nodes;
+        let mut cluster = Self {
+            members: Vec::new(),
+            wifi,
+            access_point,
+            air,
+            faults: Vec::new(),
+            #[cfg(target_os = "linux")]
+            tap: None,
+            gateway,
+            switch,
+            spawner,
+            started: embassy_time::Instant::now(),
+            options,
+        };
+        cluster.open_tap()?;
+        cluster.add(nodes)?;
+        Ok(cluster)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_tap(&mut self) -> Result<()> {
+        if let Some(name) = &self.options.tap {
+            let port = self.switch.attach([0x02, 0x53, 0x50, 0x4f, 0, 2]);
+            let tap = spore_lan::tap::Tap::new(&self.spawner, port, name)
+                .with_context(|| format!("--tap {name} (needs root and /dev/net/tun)"))?;
+            self.tap = Some(tap);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open_tap(&mut self) -> Result<()> {
+        ensure!(self.options.tap.is_none(), "--tap works on Linux only");
+        Ok(())
+    }
+
+    /// The host's side of the LAN, to speak to nodes from.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The LAN itself.
+    pub fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// The WiFi world.
+    pub fn air(&self) -> &Air {
+        &self.air
+    }
+
+    /// The nodes in the order they were added.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &VirtualNode> {
+        self.members.iter().map(|member| &member.node)
+    }
+
+    /// Address of a node, once it has one.
+    pub fn address(&self, node: &VirtualNode) -> Option<Ipv4Addr> {
+        self.gateway.address(node.mac)
+    }
+
+    /// Adds nodes; gives their hostnames.
+    ///
+    /// # Errors
+    /// When there would be too many, or a flash file or port cannot be had. Those added before stay.
+    pub fn add(&mut self, count: u16) -> Result<Vec<String>> {
+        ensure!(
+            self.members.len() + usize::from(count) <= MAX_NODES,
+            "a lab has at most {MAX_NODES} nodes; {} are there",
+            self.members.len()
+        );
+        let mut added = Vec::new();
+        for _ in 0..count {
+            let number = self.members.len() + 1;
+            let mac = hardware_address(self.options.seed, number);
+            let file = self.options.state_dir.as_ref().map(|folder| folder.join(format!("node-{number}.flash")));
+            let flash = match &file {
+                Some(file) => Flash::file(file, FLASH_BYTES)
+                    .with_context(|| format!("cannot use the flash file {}", file.display()))?,
+                None => Flash::ram(FLASH_BYTES),
+            };
+            burn_factory_image(&flash)?;
+            self.gateway.reserve(mac);
+            let bridge = if self.options.bridges { Some(self.bridge(mac, number)?) } else { None };
+            let mut factory = Config::new();
+            (factory.wifi_ssid, factory.wifi_passphrase) = self.wifi.clone();
+            // Nothing that refuses a label of these lengths exists; a node without it works as well.
+            let _ = factory.labels.set("app", "spore");
+            let seed = self.options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64);
+            let node = VirtualNode::new(&self.spawner, &self.air, mac, flash, factory, seed);
+            added.push(hostname::of_chip(node.chip_id()).as_str().to_owned());
+            self.members.push(Member { node, bridge, flash_file: file });
+        }
+        Ok(added)
+    }
+
+    fn bridge(&self, mac: Mac, number: usize) -> Result<Bridge> {
+        let offset = u16::try_from(number - 1)?;
+        let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let target = Target::Node(mac, 80);
+        match self.options.port_base {
+            Some(base) => {
+                let port = base.checked_add(offset).context("--port-base leaves no room for this node")?;
+                self.gateway
+                    .bridge(listen(port), target)
+                    .with_context(|| format!("port {port} is taken; choose another --port-base"))
+            }
+            // Another lab may run beside this one: any free port will do then.
+            None => self
+                .gateway
+                .bridge(listen(FIRST_PORT + offset), target)
+                .or_else(|_| self.gateway.bridge(listen(0), target))
+                .context("no port is free on the loopback"),
+        }
+    }
+
+    /// The place of the node called `name`: hostname, address, or number from 1.
+    fn find(&self, name: &str) -> Result<usize> {
+        let found = self.members.iter().enumerate().position(|(at, member)| {
+            hostname::of_chip(member.node.chip_id()).as_str() == name
+                || self.address(&member.node).is_some_and(|ip| ip.to_string() == name)
+                || (at + 1).to_string() == name
+        });
+        found.ok_or_else(|| anyhow!("no node called '{name}'; `spore lab status` lists them"))
+    }
+
+    fn order(&self, name: &str, order: Order) -> Result<Reply> {
+        let at = self.find(name)?;
+        let node = &self.members[at].node;
+        if matches!(order, Order::PowerOff | Order::PowerCut)
+            && let Some(bridge) = &self.members[at].bridge
+        {
+            bridge.disconnect();
+        }
+        ensure!(node.order(order), "{name} has not yet carried out the orders before; try again");
+        Ok(Reply::Done { nodes: vec![hostname::of_chip(node.chip_id()).as_str().to_owned()] })
+    }
+
+    /// Carries out an order. [`Command::Stop`] is for whoever owns the cluster; here it does nothing.
+    pub fn call(&mut self, command: &Command) -> Reply {
+        self.carry_out(command).unwrap_or_else(|error| Reply::Error { error: format!("{error:#}") })
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Result<Reply> {
+        let done = Ok(Reply::Done { nodes: Vec::new() });
+        match command {
+            Command::Status => Ok(Reply::Status(self.status())),
+            Command::Add { count } => self.add(*count).map(|nodes| Reply::Done { nodes }),
+            Command::Kill { node } => self.order(node, Order::PowerOff),
+            Command::Restart { node } => self.order(node, Order::Restart),
+            Command::PowerCut { node, at_flash_op: None } => self.order(node, Order::PowerCut),
+            Command::PowerCut { node, at_flash_op: Some(0) } => {
+                bail!("flash operations are counted from 1; {node} was left alone")
+            }
+            Command::PowerCut { node, at_flash_op: Some(operation) } => {
+                let node = &self.members[self.find(node)?].node;
+                node.flash.cut_at(u64::from(*operation));
+                Ok(Reply::Done { nodes: vec![hostname::of_chip(node.chip_id()).as_str().to_owned()] })
+            }
+            Command::Cut { nodes } => self.cut(nodes),
+            Command::Heal => {
+                self.switch.faults().clear();
+                self.faults.clear();
+                self.air.set_on(self.access_point, true);
+                self.air.set_passphrase(self.access_point, self.wifi.1.clone());
+                done
+            }
+            Command::Loss { percent, broadcast_only, node } => {
+                let chance = chance(*percent)?;
+                let node = node.as_ref().map(|name| self.find(name)).transpose()?;
+                let mac = node.map(|at| self.members[at].node.mac);
+                let on = Selector { broadcast_only: *broadcast_only, node: mac, ..Selector::default() };
+                let what = if *broadcast_only { "of broadcasts " } else { "" };
+                let whose = node.map(|at| format!(" of node {}", at + 1)).unwrap_or_default();
+                self.fault(Fault::loss(chance).on(on), format!("loss {what}{percent} %{whose}"));
+                done
+            }
+            Command::Delay { millis, jitter_millis } => {
+                ensure!(*millis <= 60_000 && *jitter_millis <= 60_000, "a delay is at most 60000 ms");
+                let base = Duration::from_millis(u64::from(*millis));
+                let jitter = Duration::from_millis(u64::from(*jitter_millis));
+                self.fault(Fault::delay(base, jitter), format!("delay {millis} ms, jitter {jitter_millis} ms"));
+                done
+            }
+            Command::Duplicate { percent } => {
+                let chance = chance(*percent)?;
+                self.fault(Effect::Duplicate { chance }.into(), format!("duplicates {percent} %"));
+                done
+            }
+            Command::AccessPoint { on, passphrase } => {
+                if let Some(passphrase) = passphrase {
+                    ensure!(
+                        matches!(passphrase.len(), 0 | 8..=63),
+                        "a pass phrase is empty or has 8 to 63 bytes"
+                    );
+                    let passphrase = Passphrase::try_from(passphrase.as_str())
+                        .map_err(|_| anyhow!("a pass phrase has at most 63 bytes"))?;
+                    self.air.set_passphrase(self.access_point, passphrase);
+                }
+                self.air.set_on(self.access_point, *on);
+                done
+            }
+            Command::Log { node, lines } => {
+                let node = &self.members[self.find(node)?].node;
+                Ok(Reply::Log { lines: node.view.log.last(*lines as usize) })
+            }
+            Command::Stop => done,
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, words: String) {
+        let id = self.switch.faults().add(fault);
+        self.faults.push((id, words));
+    }
+
+    /// Makes an island of some nodes. The host still reaches both sides, so that one can look.
+    fn cut(&mut self, names: &[String]) -> Result<Reply> {
+        ensure!(!names.is_empty(), "name the nodes to be cut off");
+        let places = names.iter().map(|name| self.find(name)).collect::<Result<Vec<_>>>()?;
+        let macs: Vec<Mac> = places.iter().map(|at| self.members[*at].node.mac).collect();
+        let mut partition = Partition::new(&[&macs]);
+        let host = spore_lan::gateway::MAC;
+        let rule = move |passage: &spore_lan::faults::Passage<'_>, rng: &mut spore_lan::faults::Rng| {
+            if passage.from == host || passage.to == host {
+                return spore_lan::faults::Verdict::Pass;
+            }
+            spore_lan::faults::Rule::judge(&mut partition, passage, rng)
+        };
+        let id = self.switch.faults().add(rule);
+        let nodes: Vec<String> = places
+            .iter()
+            .map(|at| hostname::of_chip(self.members[*at].node.chip_id()).as_str().to_owned())
+            .collect();
+        self.faults.push((id, format!("cut off: {}", nodes.join(" "))));
+        Ok(Reply::Done { nodes })
+    }
+
+    /// Whether every running node sees every other running node ACTIVE, and all that have power run.
+    pub fn converged(&self) -> bool {
+        let powered = || self.nodes().filter(|node| node.view.phase.get() != Phase::Off);
+        let count = powered().count();
+        powered().all(|node| node.view.phase.get() == Phase::Running && self.sees(node) + 1 == count)
+    }
+
+    /// How many other running nodes of this cluster a node sees ACTIVE.
+    fn sees(&self, node: &VirtualNode) -> usize {
+        let seen = node.view.seen.borrow();
+        let others = self.nodes().filter(|other| {
+            other.mac != node.mac
+                && other.view.phase.get() == Phase::Running
+                && self.address(other).is_some_and(|ip| seen.contains(&ip))
+        });
+        others.count()
+    }
+
+    /// How everything stands.
+    pub fn status(&self) -> Status {
+        let counters = self.switch.counters();
+        let nodes = self.members.iter().map(|member| {
+            let (node, view) = (&member.node, &member.node.view);
+            let local = member
+                .bridge
+                .as_ref()
+                .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |bridge| bridge.local());
+            NodeStatus {
+                hostname: hostname::of_chip(node.chip_id()).as_str().to_owned(),
+                ip: self.address(node),
+                local,
+                url: format!("http://{local}/"),
+                kind: "virtual".to_owned(),
+                version: view.version.borrow().clone(),
+                state: view.phase.get().as_str().to_owned(),
+                sees: u16::try_from(self.sees(node)).unwrap_or(u16::MAX),
+                boots: view.boots.get(),
+                reset_reason: view.reset_reason.borrow().clone(),
+                flash: member.flash_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
+            }
+        });
+        Status {
+            pid: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            ssid: self.wifi.0.as_str().to_owned(),
+            converged: self.converged(),
+            frames: counters.delivered_frames,
+            bytes: counters.delivered_bytes,
+            faults: self.faults_in_force(),
+            tap: self.options.tap.clone(),
+            nodes: nodes.collect(),
+        }
+    }
+
+    fn faults_in_force(&self) -> Vec<String> {
+        let mut faults: Vec<String> = self.faults.iter().map(|(_, words)| words.clone()).collect();
+        let lan = self.air.access_points().into_iter().find(|(id, _)| *id == self.access_point);
+        if let Some((_, access_point)) = lan {
+            if !access_point.on {
+                faults.push("access point off".to_owned());
+            }
+            if access_point.passphrase != self.wifi.1 {
+                faults.push("access point with another pass phrase".to_owned());
+            }
+        }
+        faults
+    }
+}
+
+/// Hardware address of the n-th node of a lab: Espressif's prefix, the rest from the seed, no two alike.
+fn hardware_address(seed: u64, number: usize) -> Mac {
+    let base = fastrand::Rng::with_seed(seed).u32(..);
+    // An odd factor permutes the 24-bit numbers, so different nodes get different chip ids.
+    let chip = base.wrapping_add((number as u32).wrapping_mul(0x9e_3779)) & 0xff_ffff;
+    let [_, a, b, c] = chip.to_be_bytes();
+    [0x5c, 0xcf, 0x7f, a, b, c]
+}
+
+/// Gives a chip that was never used its first image.
+fn burn_factory_image(flash: &Flash) -> Result<()> {
+    let map = FlashMap::for_size(FLASH_BYTES).map_err(|error| anyhow!("{error}"))?;
+    let status = spore_boot::status(&mut flash.clone(), &map).map_err(|error| anyhow!("{error}"))?;
+    if status.slots.iter().any(|slot| slot.header.is_some()) {
+        return Ok(());
+    }
+    let version = Version::parse(env!("CARGO_PKG_VERSION")).map_err(|error| anyhow!("{error}"))?;
+    let image = spore_image::build::virtual_image("spore", version, Behaviour::default(), FACTORY_IMAGE)
+        .map_err(|error| anyhow!("{error}"))?;
+    flash.burn(map.slot(Slot::A).offset, &image).map_err(|error| anyhow!("{error}"))
+}
+
+fn chance(percent: f64) -> Result<f64> {
+    ensure!((0.0..=100.0).contains(&percent), "give a percentage from 0 to 100");
+    Ok(percent / 100.0)
+}
