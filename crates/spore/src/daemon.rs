@@ -34,11 +34,6 @@ impl Stop {
         self.change.notify_all();
     }
 
-    /// Wait until it is thrown.
-    pub fn wait(&self) {
-        while !self.wait_for(Duration::from_secs(3600)) {}
-    }
-
     /// Wait so long at most; whether it is thrown.
     pub fn wait_for(&self, time: Duration) -> bool {
         let thrown = self.thrown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,9 +93,14 @@ fn converse(stream: UnixStream, control: &dyn Control, stop: &Stop) -> io::Resul
             return Ok(());
         }
         let command = serde_json::from_slice::<Command>(&line);
-        let end = matches!(command, Ok(Command::Stop));
+        let mut end = false;
         let too_long = line.last() != Some(&b'\n') && count as u64 == LINE_BYTES;
         let reply = match command {
+            // Whoever waits for the switch ends the lab, and the process after it.
+            Ok(Command::Stop) => {
+                end = true;
+                Reply::Done { nodes: Vec::new() }
+            }
             Ok(command) => control.call(command),
             Err(error) => Reply::Error { error: format!("not an order: {error}") },
         };
@@ -192,8 +192,8 @@ pub mod tests {
         assert_eq!(lab.call(&Command::Kill { node: "x".into() }).unwrap_err().message, "no node x");
         assert!(!stop.wait_for(Duration::ZERO));
         lab.call(&Command::Stop).unwrap();
-        stop.wait();
-        assert_eq!(fake.orders.lock().unwrap().len(), 3);
+        assert!(stop.wait_for(Duration::from_secs(60)));
+        assert_eq!(fake.orders.lock().unwrap().len(), 2, "the end is left to whoever waits for it");
         drop(server);
         assert!(!state.socket().exists());
     }

@@ -136,9 +136,9 @@ mod tests {
         let deep = root.path().join("a/b");
         std::fs::create_dir_all(&deep).unwrap();
         std::fs::write(root.path().join(".env"), "FAR=1\n").unwrap();
-        std::fs::write(root.path().join("a/.env"), "API_NODE=from-file\nPATH=never\n").unwrap();
+        std::fs::write(root.path().join("a/.env"), "SPORE_TEST_ONLY=from-file\nPATH=never\n").unwrap();
         let env = Env::load(&deep);
-        let setting = env.get("API_NODE").unwrap();
+        let setting = env.get("SPORE_TEST_ONLY").unwrap();
         assert_eq!(setting.value, "from-file");
         assert!(setting.origin.ends_with("a/.env"), "{}", setting.origin);
         assert_eq!(env.get("FAR"), None);

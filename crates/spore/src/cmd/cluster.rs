@@ -77,7 +77,8 @@ fn members_table(members: &[Member]) -> Table {
         Table::new(&["hostname", "ip", "status", "age", "latency", "version", "free heap", "labels"]);
     for member in members {
         let version = match (member.version.as_str(), member.kind.as_str()) {
-            ("", "text") => Cell::new("C++", Tone::Faint),
+            // Not "C++": a node just started takes others for such until it has heard more of them.
+            ("", "text") => Cell::new("(text)", Tone::Faint),
             (version, _) => version.into(),
         };
         let heap = match member.resources.free_heap {
@@ -135,7 +136,7 @@ mod tests {
             out,
             "hostname  ip         status  age    latency  version  free heap  labels\n\
              esp_1     10.4.0.11  ACTIVE  asked           1.2.0    41000      app=spore,role=relay\n\
-             esp_2     10.4.0.12  DEAD    65 s   7 ms     C++\n"
+             esp_2     10.4.0.12  DEAD    65 s   7 ms     (text)\n"
         );
         let (outcome, out) = run_with(&node, &["cluster", "members", "--json"]);
         assert_eq!((outcome, out), (Ok(()), format!("{MEMBERS}\n")));

@@ -149,9 +149,13 @@ fn order(command: &LabCommand) -> Command {
 mod tests {
     use super::*;
     use crate::args::{Cli, Command as Top};
+    use crate::context::state::StateDir;
+    use crate::daemon::Server;
+    use crate::daemon::tests::{FakeLab, status};
     use crate::exit::Kind;
-    use crate::testing::run_in;
+    use crate::testing::{FakeNode, run_in};
     use clap::Parser;
+    use std::sync::Arc;
 
     fn parse(line: &str) -> Command {
         let words = ["spore", "lab"].into_iter().chain(line.split(' '));
@@ -174,6 +178,35 @@ mod tests {
         assert_eq!(parse("delay 20 --jitter 5"), Command::Delay { millis: 20, jitter_millis: 5 });
         let off = Command::AccessPoint { on: false, passphrase: None };
         assert_eq!(parse("access-point off"), off);
+    }
+
+    #[test]
+    fn the_lab_is_asked_over_its_socket_and_its_nodes_through_loopback() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = StateDir::new(temp.path().join(".spore"));
+        std::fs::create_dir(state.path()).unwrap();
+        let node =
+            FakeNode::start(|request| (200, format!(r#"{{"members":[],"hostname":"{}"}}"#, request.path)));
+        let mut status = status(2, 1);
+        status.nodes[1].local = node.address();
+        status.nodes[0].state = "off".into();
+        let fake = FakeLab::new(status);
+        let _server = Server::open(&state, fake, Arc::default()).unwrap();
+
+        let (outcome, out) = run_in(temp.path(), &["lab", "status"], &[]);
+        assert_eq!(outcome, Ok(()));
+        assert!(out.contains("esp_2     10.4.0.12  running  1"), "{out}");
+        assert_eq!(run_in(temp.path(), &["lab", "restart", "1"], &[]).1, "done: esp_1\n");
+        assert_eq!(run_in(temp.path(), &["lab", "kill", "9"], &[]).0.unwrap_err().kind, Kind::Refused);
+        for name in ["10.4.0.12", "esp_2", "2", "http://10.4.0.12/"] {
+            let (outcome, out) = run_in(temp.path(), &["node", "status", name, "--json"], &[]);
+            assert_eq!(outcome, Ok(()), "{name}");
+            assert!(out.contains("/api/node/status"), "{out}");
+        }
+        let (outcome, _) = run_in(temp.path(), &["cluster", "members"], &[]);
+        assert_eq!(outcome, Ok(()), "the first running node is asked");
+        let failure = run_in(temp.path(), &["node", "status", "esp_9"], &[]).0.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unreachable);
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl StateDir {
 
     /// Whether a lab's process lives here.
     pub fn is_locked(&self) -> bool {
-        File::open(self.pid_file()).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        // Shared, so that two who look do not take each other for a lab.
+        File::open(self.pid_file())
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The lab's process, if one lives here.

@@ -1,6 +1,6 @@
 //! `spore ota all`: every node, one after the other, each verified before the next.
 
-use super::install::{Installed, install};
+use super::install::{Installed, install, updatable};
 use crate::api::{Member, Members};
 use crate::context::target::Target;
 use crate::context::{Context, PROGRAM};
@@ -38,10 +38,6 @@ fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context
     let mut report = Report::default();
     for (index, member) in order.iter().enumerate() {
         let name = format!("{} ({})", member.hostname, member.ip);
-        if member.kind == "text" {
-            report.skip(context, name, "not updatable: it speaks only the texts of C++ SPORE")?;
-            continue;
-        }
         if !member.board.is_empty() && member.board != image.header.board.as_str() {
             let why = format!("its board is {}, the image is for {}", member.board, image.header.board);
             report.skip(context, name, &why)?;
@@ -53,6 +49,22 @@ fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context
             continue;
         }
         let target = if member.is_self { Ok(api.clone()) } else { context.target(&member.ip) };
+        // The list is no proof that a member is C++: one just started takes others for such until it has heard
+        // more of them. The member itself knows.
+        if member.kind != "rust" {
+            match target.as_ref().map_err(Clone::clone).and_then(|target| updatable(context, target)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    report.skip(context, name, "not updatable: it speaks only the texts of C++ SPORE")?;
+                    continue;
+                }
+                Err(failure) => {
+                    say(context, &format!("{name}: left out, {}", failure.message))?;
+                    report.unreachable.push(name);
+                    continue;
+                }
+            }
+        }
         match target.and_then(|target| install(context, &target, image)) {
             Ok(Installed { from, took: Some(took), .. }) => {
                 let took = duration(took.as_millis() as u64);
@@ -100,7 +112,7 @@ impl Report {
     }
 
     fn verdict(self, image: &Image) -> Outcome {
-        if let Some((name, failure)) = self.failed {
+        if let Some((_, failure)) = self.failed {
             let list = |what: &str, names: &[String]| {
                 if names.is_empty() { String::new() } else { format!("\n  {what}: {}", names.join(", ")) }
             };
@@ -108,7 +120,7 @@ impl Report {
             return Err(Failure::new(
                 Kind::Halted,
                 format!(
-                    "stopped at {name}: {}{}{}{}",
+                    "stopped: {}{}{}{}",
                     failure.message,
                     list(&format!("run {}", image.version()), &done),
                     list("unreachable", &self.unreachable),
@@ -188,14 +200,40 @@ mod tests {
 
     #[test]
     fn who_cannot_take_it_is_left_out() {
-        let more = r#",{"hostname":"cpp","ip":"10.9.9.1","status":"ACTIVE","kind":"text"},
-            {"hostname":"other","ip":"10.9.9.2","status":"ACTIVE","kind":"rust","board":"esp8266"}"#;
-        let (outcome, out, log) = all(&[Mood::Healthy], more);
+        let cpp = FakeNode::start(|_| (200, r#"{"freeHeap":1}"#.into()));
+        let more = format!(
+            r#",{{"hostname":"cpp","ip":"{}","status":"ACTIVE","kind":"text"}},
+            {{"hostname":"other","ip":"127.0.0.1:1","status":"ACTIVE","kind":"rust","board":"esp8266"}}"#,
+            cpp.address()
+        );
+        let (outcome, out, log) = all(&[Mood::Healthy], &more);
         assert_eq!((outcome, log), (Ok(()), vec!["esp_1"]));
-        assert!(out.contains("cpp (10.9.9.1): left out, not updatable"), "{out}");
+        assert!(out.contains("left out, not updatable"), "{out}");
         assert!(out.contains("its board is esp8266"), "{out}");
-        let dead = r#",{"hostname":"dark","ip":"10.9.9.3","status":"DEAD","kind":"rust"}"#;
+        let dead = r#",{"hostname":"dark","ip":"127.0.0.1:1","status":"DEAD","kind":"rust"}"#;
         let (outcome, _, _) = all(&[Mood::Healthy], dead);
         assert_eq!(outcome.unwrap_err().kind, Kind::Unreachable);
+    }
+
+    #[test]
+    fn a_member_listed_as_text_is_asked_itself() {
+        let temp = tempfile::tempdir().unwrap();
+        let (path, hash) = image(temp.path(), "1.3.0");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let node = updatable("esp_1", &hash, Mood::Healthy, log.clone());
+        let body = format!(
+            r#"{{"members":[{{"hostname":"esp_1","ip":"{}","status":"ACTIVE","kind":"text"}},
+            {{"hostname":"gone","ip":"127.0.0.1:1","status":"ACTIVE","kind":"text"}}]}}"#,
+            node.address()
+        );
+        let api = FakeNode::start(move |_| (200, body.clone()));
+        let line = ["ota", "all", path.to_str().unwrap()];
+        let (outcome, _) = run_in(temp.path(), &line, &[("API_NODE", &api.address().to_string())]);
+        assert_eq!(*log.lock().unwrap(), ["esp_1"], "a new member may be one of ours");
+        assert_eq!(
+            outcome.unwrap_err().kind,
+            Kind::Unreachable,
+            "who was not asked is not passed over in silence"
+        );
     }
 }

@@ -78,6 +78,16 @@ fn send(context: &Context, node: &Target, image: &Image) -> Outcome {
     })
 }
 
+/// Whether the node tells which image it runs. C++ SPORE does not.
+pub fn updatable(context: &Context, node: &Target) -> Outcome<bool> {
+    match status(&context.client(), node) {
+        Ok(status) => Ok(status.image.is_some()),
+        Err(failure) if failure.kind == Kind::Unreachable || failure.kind == Kind::TimedOut => Err(failure),
+        // It answers, but not as a node of ours.
+        Err(_) => Ok(false),
+    }
+}
+
 fn status(client: &Client, node: &Target) -> Outcome<NodeStatus> {
     api::parse(&client.get(node, "/api/node/status", &[])?)
 }

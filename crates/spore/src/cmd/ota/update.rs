@@ -132,7 +132,7 @@ pub mod tests {
         assert_eq!(kind(Mood::Reverts, "crashed 3 times", &[]), Kind::Halted);
         assert_eq!(kind(Mood::Refuses, "another update runs", &[]), Kind::Refused);
         assert_eq!(kind(Mood::Legacy, "cannot be updated", &[]), Kind::Other);
-        assert_eq!(kind(Mood::Sleeps, "not restarted yet", &["--timeout", "0.3"]), Kind::TimedOut);
+        assert_eq!(kind(Mood::Sleeps, "", &["--timeout", "0.5"]), Kind::TimedOut);
     }
 
     #[test]

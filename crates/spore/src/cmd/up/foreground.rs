@@ -6,12 +6,14 @@ use crate::context::Context;
 use crate::context::state::Lock;
 use crate::daemon::{Control, Server, Stop, stop_at_signals};
 use crate::exit::{Failure, Outcome};
-use spore_lab::control::{Command, Reply};
+use spore_lab::control::{Command, Reply, Status};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause between looks at the nodes.
 const REFRESH: Duration = Duration::from_millis(500);
+/// The same when nobody looks: only to learn that the lab's own thread has ended.
+const GUARD: Duration = Duration::from_secs(5);
 
 /// Run the lab until it is stopped.
 pub fn run(args: &UpArgs, context: &mut Context, lock: Lock) -> Outcome {
@@ -24,14 +26,9 @@ pub fn run(args: &UpArgs, context: &mut Context, lock: Lock) -> Outcome {
     stop_at_signals(stop.clone())?;
     let control = start(args, context)?;
     let server = Server::open(&context.state, control.clone(), stop.clone())?;
-    let watched = if args.daemon {
-        stop.wait();
-        Ok(())
-    } else {
-        watch(context, &*control, &stop)
-    };
+    let watched =
+        if args.daemon || context.quiet { guard(&*control, &stop) } else { watch(context, &*control, &stop) };
     drop(server);
-    // A second order to stop does no harm.
     if let Reply::Error { error } = control.call(Command::Stop) {
         context.note(&format!("warning: {error}"));
     }
@@ -45,20 +42,27 @@ pub fn run(args: &UpArgs, context: &mut Context, lock: Lock) -> Outcome {
     Ok(())
 }
 
+/// Show what happens until the lab is stopped.
 fn watch(context: &mut Context, control: &dyn Control, stop: &Stop) -> Outcome {
-    if context.quiet {
-        stop.wait();
-        return Ok(());
-    }
     let mut live = Live::new(context);
     while !stop.wait_for(live.pause(REFRESH)) {
-        match control.call(Command::Status) {
-            Reply::Status(status) => live.show(context, status)?,
-            Reply::Error { error } => return Err(Failure::other(error)),
-            other => {
-                return Err(Failure::other(format!("the lab answered {other:?} when asked for its status")));
-            }
-        }
+        live.show(context, status(control)?)?;
     }
     Ok(())
+}
+
+/// Wait until the lab is stopped, or has ended by itself.
+fn guard(control: &dyn Control, stop: &Stop) -> Outcome {
+    while !stop.wait_for(GUARD) {
+        status(control)?;
+    }
+    Ok(())
+}
+
+fn status(control: &dyn Control) -> Outcome<Status> {
+    match control.call(Command::Status) {
+        Reply::Status(status) => Ok(status),
+        Reply::Error { error } => Err(Failure::other(error)),
+        other => Err(Failure::other(format!("the lab answered {other:?} when asked for its status"))),
+    }
 }

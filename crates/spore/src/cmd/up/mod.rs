@@ -8,6 +8,7 @@ use crate::context::{Context, PROGRAM};
 use crate::daemon::Control;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
+use spore_lab::control::{Command, Reply};
 use std::sync::Arc;
 
 /// Arguments of `spore up`.
@@ -25,7 +26,7 @@ pub struct UpArgs {
     /// Join the virtual LAN to this TAP interface of the host
     #[arg(long, value_name = "NAME")]
     tap: Option<String>,
-    /// First of the loopback ports that lead to the nodes [default: any that are free]
+    /// First of the loopback ports that lead to the nodes [default: 8801 and what is free from there]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1024..))]
     port_base: Option<u16>,
     /// Seed of everything random: chip ids, jitter, lost frames
@@ -60,6 +61,26 @@ fn runs_already(context: &Context) -> Failure {
 }
 
 /// Start the nodes.
-fn start(_args: &UpArgs, _context: &Context) -> Outcome<Arc<dyn Control>> {
-    Err(Failure::other("the nodes of the lab are not there yet"))
+fn start(args: &UpArgs, context: &Context) -> Outcome<Arc<dyn Control>> {
+    let setting = |key| context.env.get(key).map(|setting| setting.value);
+    let options = spore_lab::Options {
+        nodes: args.nodes,
+        state_dir: Some(context.state.path().to_owned()),
+        bridges: true,
+        port_base: args.port_base,
+        tap: args.tap.clone(),
+        seed: args.seed,
+        // Without a pass phrase it is an open network.
+        wifi: setting("WIFI_SSID").map(|ssid| (ssid, setting("WIFI_PASSWORD").unwrap_or_default())),
+    };
+    match spore_lab::Lab::start(options) {
+        Ok(lab) => Ok(Arc::new(lab)),
+        Err(error) => Err(Failure::other(format!("the lab did not start: {error:#}"))),
+    }
+}
+
+impl Control for spore_lab::Lab {
+    fn call(&self, command: Command) -> Reply {
+        Self::call(self, command)
+    }
 }
