@@ -32,7 +32,7 @@ def wait_until(condition, seconds, what):
             last = condition()
             if last:
                 return last
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
             last = repr(error)
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}; last seen: {last!r}")

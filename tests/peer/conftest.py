@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 
-SUBNET_BROADCAST = "10.4.0.255"
+# The lab's network (docs/lan.md): its prefix, and the address of all in it.
+PREFIX = 16
+SUBNET_BROADCAST = "10.4.255.255"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -23,7 +25,7 @@ def tap_lab():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with Lab(3, "--tap", "spore0") as lab:
         for last in range(201, 210):
-            subprocess.run(["ip", "address", "add", f"10.4.0.{last}/24", "dev", "spore0"], check=True)
+            subprocess.run(["ip", "address", "add", f"10.4.0.{last}/{PREFIX}", "dev", "spore0"], check=True)
         lab.settle()
         yield lab
 

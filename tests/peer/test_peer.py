@@ -101,7 +101,7 @@ def test_raw_datagrams_become_events(lab, peers):
     with nodes[0].events() as first, nodes[1].events() as second:
         peer.stream(nodes[0].ip, "FF0000" * 16)
         assert first.wait_for("udp/raw") == "FF0000" * 16
-        peer.stream("10.4.0.255", "00FF00" * 16)
+        peer.stream(peer.broadcast, "00FF00" * 16)
         assert second.wait_for("udp/raw") == "00FF00" * 16
         first.collect(1)
         assert first.named("udp/raw") == ["FF0000" * 16, "00FF00" * 16]

@@ -11,7 +11,7 @@ different ways. Generations, by the months in which they were current:
 - `heartbeat` (19 October): no discovery; CLUSTER_HEARTBEAT:<hostname> every 5 s, answered with NODE_UPDATE:<hostname>:<json>,
   which is also broadcast every 5 s; events as before.
 
-Runs alone too: `python3 text_peer.py heartbeat 10.4.0.201 esp_00c0de 10.4.0.255` prints what it hears.
+Runs alone too: `python3 text_peer.py heartbeat 10.4.0.201 esp_00c0de 10.4.255.255` prints what it hears.
 """
 
 import http.client

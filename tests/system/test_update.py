@@ -85,7 +85,7 @@ def test_an_image_that_does_not_work_is_left(nodes, act):
     answer = node.upload(image("3.0.0", act))
     assert answer.status == 200, answer
     last = reverted(node, "3.0.0")
-    assert last["reason"]
+    assert last["reason"], "it tells why"
     after = node.status()
     assert after["image"] == before["image"] | {"state": "confirmed"}
     # It can be updated again.
@@ -103,6 +103,7 @@ REFUSED = {
     "wrong magic": (image("4.0.0", magic=b"SPAM"), 422),
     "another kind of file": (b"\x7fELF" + bytes(5000), 422),
     "foreign board": (image("4.0.0", board="esp32"), 422),
+    "large and foreign": (image("4.0.0", board="esp32", size=400000), 422),
     "bit wrong in the header": (flipped(NEW, 60), 422),
     "bit wrong in the first sector": (flipped(NEW, 300), 422),
     "bit wrong at the end": (flipped(NEW, len(NEW) - 1), 422),
@@ -139,8 +140,8 @@ def test_a_broken_off_upload_changes_nothing(nodes):
         head = f"POST /api/node/update HTTP/1.1\r\nHost: x\r\nContent-Length: {len(NEW)}\r\n\r\n"
         connection.sendall(head.encode() + NEW[: len(NEW) // 2])
     wait_until(lambda: running(node)[:4] == before[:4], 30, "nothing has changed, and no upload is open")
-    # And another upload is possible at once.
-    assert node.upload(image("4.1.0", board="esp32")).status == 422
+    # And another upload is possible.
+    wait_until(lambda: node.upload(image("4.1.0", board="esp32", size=600)).status == 422, 30, "an upload is judged again")
 
 
 def test_of_two_uploads_at_once_one_is_refused(nodes):
@@ -156,18 +157,6 @@ def test_of_two_uploads_at_once_one_is_refused(nodes):
         answer = node.upload(body)
         assert answer.status == 409 and answer.error, answer
     wait_until(lambda: running(node)[:4] == before[:4], 30, "the first was broken off, nothing has changed")
-
-
-def test_a_second_image_has_to_wait_for_the_trial(nodes):
-    """While an image is on trial there is no slot to spare: what runs and what it may go back to."""
-    node = nodes[3]
-    before = node.status()
-    answer = node.upload(image("5.0.0", "no-network"))
-    assert answer.status == 200, answer
-    # It finds no network on trial, so nobody can reach it but through its own access point, if at all.
-    last = reverted(node, "5.0.0")
-    assert "network" in last["reason"].lower(), last
-    assert node.status()["image"] == before["image"] | {"state": "confirmed"}
 
 
 @pytest.mark.parametrize("operation", [1, 2, 7, 20])
