@@ -15,9 +15,10 @@ use core::task::Poll;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_sync::waitqueue::MultiWakerRegistration;
+use spore_core::catalogue::Own;
 use spore_core::config::Config;
 use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin, Refusal, SubscriberId};
-use spore_core::limits::{EVENT_DATA, EVENT_NAME};
+use spore_core::limits::{ENDPOINTS, EVENT_DATA, EVENT_NAME};
 use spore_core::time::Instant;
 use spore_core::wifi::{Passphrase, Ssid};
 use spore_wire::event::EventId;
@@ -66,7 +67,7 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(state: State, system: &'a mut dyn System, services: &'a [&'a dyn Service]) -> Self {
-        Self {
+        let context = Self {
             state: RefCell::new(state),
             system: RefCell::new(system),
             services,
@@ -79,7 +80,14 @@ impl<'a> Context<'a> {
             schedule: Signal::new(),
             listen: Signal::new(),
             fetch: Signal::new(),
+        };
+        let mut own = Own::<ENDPOINTS>::new();
+        for endpoint in context.endpoints() {
+            // What cannot be registered does not count; nodes with the same services agree on that.
+            let _ = own.register(endpoint);
         }
+        context.with(|state| state.catalogue = own.hash());
+        context
     }
 
     /// Time since this node booted.
