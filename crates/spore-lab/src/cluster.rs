@@ -184,7 +184,8 @@ impl Cluster {
         for _ in 0..count {
             let number = self.members.len() + 1;
             let mac = hardware_address(self.options.seed, number);
-            let file = self.options.state_dir.as_ref().map(|folder| folder.join(format!("node-{number}.flash")));
+            let file =
+                self.options.state_dir.as_ref().map(|folder| folder.join(format!("node-{number}.flash")));
             let flash = match &file {
                 Some(file) => Flash::file(file, FLASH_BYTES)
                     .with_context(|| format!("cannot use the flash file {}", file.display()))?,
@@ -290,7 +291,10 @@ impl Cluster {
                 ensure!(*millis <= 60_000 && *jitter_millis <= 60_000, "a delay is at most 60000 ms");
                 let base = Duration::from_millis(u64::from(*millis));
                 let jitter = Duration::from_millis(u64::from(*jitter_millis));
-                self.fault(Fault::delay(base, jitter), format!("delay {millis} ms, jitter {jitter_millis} ms"));
+                self.fault(
+                    Fault::delay(base, jitter),
+                    format!("delay {millis} ms, jitter {jitter_millis} ms"),
+                );
                 done
             }
             Command::Duplicate { percent } => {

@@ -7,6 +7,8 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::ReadNorFlash;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hello::Hello;
 use relay::{Relay, Simulated};
 use spore_boot::{Boot, ResetCause};
@@ -287,9 +289,16 @@ fn image(body: &Body, boot: Boot, reason: &str, deaf: bool) -> Task<Exit> {
         let start = Start { boot, factory, services: &[&hello, &relay, &observer] };
         let radio = VirtualRadio { radio, deaf };
         let parts: Parts<VirtualBoard> = Parts { device, radio, flash, system };
-        let run = spore_node::run(&mut memory, parts, start);
-        view.bytes.set(size_of::<Memory>() + size_of_val(&run));
-        run.await
+        let Ok((mut network, node)) = spore_node::assemble(&mut memory, parts) else {
+            // The virtual device is Ethernet.
+            return Exit::Restart;
+        };
+        let run = node.run(start);
+        view.bytes.set(size_of::<Memory>() + size_of_val(&network) + size_of_val(&run));
+        // Network and node get wakers of their own: see `assemble`.
+        let network: LocalBoxFuture<'_, Exit> = Box::pin(async move { network.run().await });
+        let mut tasks = FuturesUnordered::from_iter([network, Box::pin(run)]);
+        tasks.next().await.unwrap_or(Exit::Restart)
     };
     body.spawner.spawn_metered(&usage, node)
 }

@@ -43,7 +43,7 @@ pub trait System {
     fn log(&mut self, line: &str);
 }
 
-/// The parts of a board, handed to [`crate::run`] as values.
+/// The parts of a board, handed to [`crate::assemble`] as values.
 pub struct Parts<B: Board + ?Sized> {
     /// Network device: Ethernet frames in and out.
     pub device: B::Device,
@@ -67,7 +67,7 @@ pub trait Board {
     type System: System;
 }
 
-/// Why [`crate::run`] ended. A board acts on it: resets the chip, or (in the lab) drops the node and boots it again.
+/// Why [`crate::Node::run`] ended. A board acts on it: resets the chip, or (in the lab) drops the node and boots it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Somebody asked for a restart, or a new image waits for its trial.

@@ -1,7 +1,8 @@
 //! The SPORE node: `spore-core`'s decisions carried out over sockets, HTTP and flash, on any [`board::Board`].
 //!
-//! A firmware makes the [`Parts`] of its board, chooses its services, and awaits [`run`]; the future it returns is the
-//! whole node. Dropping it stops the node at once. Nothing allocates; all that is large lies in [`Memory`].
+//! A firmware makes the [`Parts`] of its board and has a node put together by [`assemble`]: a network runner and a
+//! [`Node`], two tasks for its executor. Dropping them stops the node at once. Nothing allocates; what is large lies in
+//! [`Memory`].
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -30,9 +31,9 @@ use board::System;
 use core::cell::RefCell;
 use embassy_futures::join::{join, join_array, join5};
 use embassy_futures::select::{Either, select};
-use embassy_net::StackResources;
 use embassy_net::driver::{Driver as _, HardwareAddress};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::NorFlash;
 use service::Service;
@@ -41,15 +42,32 @@ use spore_core::trial::Verdict;
 use spore_image::FlashMap;
 use state::State;
 
-/// Sockets of a node with three HTTP connections; what [`Memory`] has room for.
+/// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
 
 /// Time for answers to leave before the node restarts.
 const FAREWELL: Duration = Duration::from_millis(400);
 
-/// The buffers of a node.
+/// The memory of a node that is not in its futures.
 pub struct Memory {
     sockets: StackResources<SOCKETS>,
+    buffers: Buffers,
+}
+
+impl Memory {
+    /// Empty buffers.
+    pub const fn new() -> Self {
+        Self { sockets: StackResources::new(), buffers: Buffers::new() }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+struct Buffers {
     connections: [http::Connection; limits::HTTP_CONNECTIONS],
     overflow: http::Overflow,
     fetch: fetch::Buffers,
@@ -57,13 +75,16 @@ pub struct Memory {
     udp_tx: [u8; limits::UDP_TX],
     udp_rx_meta: [PacketMetadata; limits::UDP_RX_COUNT],
     udp_tx_meta: [PacketMetadata; limits::UDP_TX_COUNT],
+    // Nobody sends to the port that answers come from.
+    answers_rx: [u8; 1],
+    answers_rx_meta: [PacketMetadata; 1],
+    answers_tx: [u8; limits::ANSWERS_TX],
+    answers_tx_meta: [PacketMetadata; limits::ANSWERS_TX_COUNT],
 }
 
-impl Memory {
-    /// Empty buffers.
-    pub const fn new() -> Self {
+impl Buffers {
+    const fn new() -> Self {
         Self {
-            sockets: StackResources::new(),
             connections: [const { http::Connection::new() }; limits::HTTP_CONNECTIONS],
             overflow: http::Overflow::new(),
             fetch: fetch::Buffers::new(),
@@ -71,13 +92,11 @@ impl Memory {
             udp_tx: [0; limits::UDP_TX],
             udp_rx_meta: [PacketMetadata::EMPTY; limits::UDP_RX_COUNT],
             udp_tx_meta: [PacketMetadata::EMPTY; limits::UDP_TX_COUNT],
+            answers_rx: [0; 1],
+            answers_rx_meta: [PacketMetadata::EMPTY; 1],
+            answers_tx: [0; limits::ANSWERS_TX],
+            answers_tx_meta: [PacketMetadata::EMPTY; limits::ANSWERS_TX_COUNT],
         }
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -91,72 +110,106 @@ pub struct Start<'a> {
     pub services: &'a [&'a dyn Service],
 }
 
-/// Runs a node until it wants a restart.
+/// Puts a node together: its network stack, to be driven by `Runner::run`, and the node itself.
 ///
-/// # Panics
-/// When a service's tasks cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at its
-/// first start, and that a trial answers by going back to the image before.
-pub async fn run<B: Board>(memory: &mut Memory, parts: Parts<B>, start: Start<'_>) -> Exit {
-    let Parts { device, mut radio, mut flash, mut system } = parts;
-    let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
-        // Every board has Ethernet frames; another medium would be another Board trait.
-        return Exit::TrialFailed;
-    };
-    let map = FlashMap::for_size(system.flash_bytes());
-    let config = map
-        .ok()
-        .and_then(|map| store::load(&mut flash, map.config().offset..map.config().end()))
-        .unwrap_or(start.factory);
-    let seed = system.entropy();
-    let state = State::new(config, start.boot, mac, &mut system, start.services);
-    let ctx = Context::new(state, &mut system, start.services);
-    let flash = RefCell::new(flash);
+/// The two must be *different tasks* of the executor (or at least have different wakers): every use of a socket wakes the
+/// runner, so that one task of both would wake itself for ever.
+///
+/// # Errors
+/// [`NotEthernet`].
+pub fn assemble<B: Board>(
+    memory: &mut Memory,
+    parts: Parts<B>,
+) -> Result<(Runner<'_, B::Device>, Node<'_, B>), NotEthernet> {
+    let Parts { device, radio, flash, mut system } = parts;
+    let HardwareAddress::Ethernet(mac) = device.hardware_address() else { return Err(NotEthernet) };
+    let Memory { sockets, buffers } = memory;
+    let (stack, runner) = embassy_net::new(device, embassy_net::Config::default(), sockets, system.entropy());
+    Ok((runner, Node { stack, buffers, mac, radio, flash, system }))
+}
 
-    let (stack, mut runner) =
-        embassy_net::new(device, embassy_net::Config::default(), &mut memory.sockets, seed);
-    let mut socket = UdpSocket::new(
-        stack,
-        &mut memory.udp_rx_meta,
-        &mut memory.udp_rx,
-        &mut memory.udp_tx_meta,
-        &mut memory.udp_tx,
-    );
-    let bound = socket.bind(spore_wire::PORT);
-    let listen = scheduler::register(&ctx).unwrap_or_else(|error| panic!("service task: {error}"));
-    debug_assert!(bound.is_ok(), "a fresh stack has the port free");
-    for service in start.services {
-        service.start(&ctx);
-    }
-    ctx.log(format_args!(
-        "{} version {} slot {} boot {}{}",
-        ctx.hostname(),
-        ctx.with(|state| state.boot.header.version.clone()),
-        ctx.with(|state| state.boot.slot),
-        ctx.with(|state| state.boot.boot_count),
-        if ctx.with(|state| state.boot.trial) { " on trial" } else { "" },
-    ));
+/// The board's network device does not carry Ethernet frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotEthernet;
 
-    let vacancy = http::Vacancy::new();
-    let connections = memory
-        .connections
-        .each_mut()
-        .map(|connection| http::serve(&ctx, &flash, stack, &vacancy, connection));
-    let node = join5(
-        runner.run(),
-        network::run(&ctx, &mut radio, stack),
-        join(udp::listen(&ctx, &socket, listen), scheduler::run(&ctx, &socket)),
-        join(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash)),
-        join(join_array(connections), http::refuse(stack, &vacancy, &mut memory.overflow)),
-    );
-    let leave = async {
-        let exit = ctx.exit.wait().await;
-        Timer::after(FAREWELL).await;
-        exit
-    };
-    match select(leave, node).await {
-        Either::First(exit) => exit,
-        // The parts of the node run for ever.
-        Either::Second(_) => Exit::Restart,
+/// A node that has not yet started, see [`assemble`].
+pub struct Node<'m, B: Board> {
+    stack: Stack<'m>,
+    buffers: &'m mut Buffers,
+    mac: [u8; 6],
+    radio: B::Radio,
+    flash: B::Flash,
+    system: B::System,
+}
+
+impl<B: Board> Node<'_, B> {
+    /// Runs the node until it wants a restart.
+    ///
+    /// # Panics
+    /// When a service's tasks cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at
+    /// its first start, and that a trial answers by going back to the image before.
+    pub async fn run(self, start: Start<'_>) -> Exit {
+        let Self { stack, buffers: memory, mac, mut radio, mut flash, mut system } = self;
+        let map = FlashMap::for_size(system.flash_bytes());
+        let config = map
+            .ok()
+            .and_then(|map| store::load(&mut flash, map.config().offset..map.config().end()))
+            .unwrap_or(start.factory);
+        let state = State::new(config, start.boot, mac, &mut system, start.services);
+        let ctx = Context::new(state, &mut system, start.services);
+        let flash = RefCell::new(flash);
+
+        let mut socket = UdpSocket::new(
+            stack,
+            &mut memory.udp_rx_meta,
+            &mut memory.udp_rx,
+            &mut memory.udp_tx_meta,
+            &mut memory.udp_tx,
+        );
+        let bound = socket.bind(spore_wire::PORT);
+        debug_assert!(bound.is_ok(), "a fresh stack has the port free");
+        let answers = udp::Answers::new(UdpSocket::new(
+            stack,
+            &mut memory.answers_rx_meta,
+            &mut memory.answers_rx,
+            &mut memory.answers_tx_meta,
+            &mut memory.answers_tx,
+        ));
+        let listen = scheduler::register(&ctx).unwrap_or_else(|error| panic!("service task: {error}"));
+        for service in start.services {
+            service.start(&ctx);
+        }
+        ctx.log(format_args!(
+            "{} version {} slot {} boot {}{}",
+            ctx.hostname(),
+            ctx.with(|state| state.boot.header.version.clone()),
+            ctx.with(|state| state.boot.slot),
+            ctx.with(|state| state.boot.boot_count),
+            if ctx.with(|state| state.boot.trial) { " on trial" } else { "" },
+        ));
+
+        let vacancy = http::Vacancy::new();
+        let connections = memory
+            .connections
+            .each_mut()
+            .map(|connection| http::serve(&ctx, &flash, stack, &vacancy, connection));
+        let node = join5(
+            network::run(&ctx, &mut radio, stack),
+            join(udp::listen(&ctx, &socket, answers, listen), scheduler::run(&ctx, &socket)),
+            join(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash)),
+            join_array(connections),
+            http::refuse(stack, &vacancy, &mut memory.overflow),
+        );
+        let leave = async {
+            let exit = ctx.exit.wait().await;
+            Timer::after(FAREWELL).await;
+            exit
+        };
+        match select(leave, node).await {
+            Either::First(exit) => exit,
+            // The parts of the node run for ever.
+            Either::Second(_) => Exit::Restart,
+        }
     }
 }
 

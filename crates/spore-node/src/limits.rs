@@ -17,11 +17,15 @@ pub const UDP_RX_COUNT: usize = 24;
 pub const UDP_TX: usize = 2 * 1024;
 /// Datagrams that wait to be sent.
 pub const UDP_TX_COUNT: usize = 8;
+/// Send buffer for answers to single nodes in bytes.
+pub const ANSWERS_TX: usize = 2 * 1024;
+/// Answers that wait to be sent.
+pub const ANSWERS_TX_COUNT: usize = 32;
 /// Bytes of events kept for WebSockets and async subscribers.
 pub const EVENT_LOG: usize = 2048;
 /// Networks kept of a scan.
 pub const SCAN: usize = 16;
-/// Sockets beside those of HTTP connections: the refusing one, the fetching one, UDP, DHCP, and one spare.
-pub const OTHER_SOCKETS: usize = 5;
+/// Sockets beside those of HTTP connections: the refusing one, the fetching one, two for datagrams, DHCP, one spare.
+pub const OTHER_SOCKETS: usize = 6;
 /// HTTP connections served at the same time. Each costs its buffers and its future, see the size test of spore-lab.
 pub const HTTP_CONNECTIONS: usize = 4;

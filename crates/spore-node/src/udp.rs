@@ -2,8 +2,11 @@
 
 use crate::context::Context;
 use core::net::Ipv4Addr;
+use core::task::Poll;
+use embassy_futures::poll_once;
 use embassy_futures::select::select;
 use embassy_net::udp::UdpSocket;
+use embassy_time::{Duration, with_timeout};
 use spore_core::discovery::{Answer, Broadcast};
 use spore_core::events::Event;
 use spore_core::limits::EVENT_DATA;
@@ -22,6 +25,7 @@ const DETAILS_MAX: usize = 469;
 pub(crate) async fn listen(
     ctx: &Context<'_>,
     socket: &UdpSocket<'_>,
+    mut answers: Answers<'_>,
     listen: spore_core::tasks::TaskId,
 ) -> ! {
     // Longer datagrams than we send exist (a pixel frame in RAW: is 1,540 bytes).
@@ -32,11 +36,11 @@ pub(crate) async fn listen(
         let started = embassy_time::Instant::now();
         let mut heard = 0u32;
         while socket.may_recv() {
-            let (length, meta) = match embassy_futures::poll_once(socket.recv_from(&mut buffer)) {
-                core::task::Poll::Ready(Ok(received)) => received,
+            let (length, meta) = match poll_once(socket.recv_from(&mut buffer)) {
+                Poll::Ready(Ok(received)) => received,
                 // Longer than the buffer: nothing we know.
-                core::task::Poll::Ready(Err(_)) => continue,
-                core::task::Poll::Pending => break,
+                Poll::Ready(Err(_)) => continue,
+                Poll::Pending => break,
             };
             let embassy_net::IpAddress::Ipv4(from) = meta.endpoint.addr;
             heard = heard.wrapping_add(1);
@@ -48,7 +52,7 @@ pub(crate) async fn listen(
             if native::is_native(datagram) {
                 on_native(ctx, datagram);
             } else if let Some(answer) = on_text(ctx, from, datagram) {
-                answer_to(ctx, socket, from, answer).await;
+                answer_to(ctx, &mut answers, from, answer);
             }
         }
         if heard > 0 && enabled {
@@ -170,15 +174,62 @@ fn is_first(ctx: &Context<'_>, id: EventId) -> bool {
     ctx.with(|state| state.address.is_none_or(|own| own.ip != id.origin) && state.seen.first_time(id))
 }
 
+/// The socket of answers. They have one of their own, because a datagram to a node that has just died waits at the head
+/// of its socket's queue for as long as nobody answers ARP (smoltcp 0.13), and would hold up the heartbeats behind it.
+pub(crate) struct Answers<'s> {
+    socket: UdpSocket<'s>,
+    sent: embassy_time::Instant,
+}
+
+impl<'s> Answers<'s> {
+    /// Source port of answers. Receivers look at the source address only.
+    const PORT: u16 = PORT + 1;
+    /// A datagram that has not left for so long never will.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// Takes over an unbound socket.
+    pub(crate) fn new(socket: UdpSocket<'s>) -> Self {
+        let mut answers = Self { socket, sent: embassy_time::Instant::MIN };
+        answers.reopen();
+        answers
+    }
+
+    /// Empties the queue.
+    fn reopen(&mut self) {
+        self.socket.close();
+        // The port is this socket's alone.
+        let _ = self.socket.bind(Self::PORT);
+    }
+
+    /// Sends a datagram without waiting; false when it was dropped.
+    fn send(&mut self, to: Ipv4Addr, datagram: &[u8]) -> bool {
+        if poll_once(self.socket.flush()).is_pending() && self.sent.elapsed() > Self::PATIENCE {
+            self.reopen();
+        }
+        self.sent = embassy_time::Instant::now();
+        matches!(poll_once(self.socket.send_to(datagram, (to, PORT))), Poll::Ready(Ok(())))
+    }
+}
+
 /// Sends an answer.
-async fn answer_to(ctx: &Context<'_>, socket: &UdpSocket<'_>, to: Ipv4Addr, answer: Answer) {
+fn answer_to(ctx: &Context<'_>, answers: &mut Answers<'_>, to: Ipv4Addr, answer: Answer) {
     let mut buffer: Buffer = [0; MAX_DATAGRAM];
     let hostname = ctx.hostname();
     let length = match answer {
         Answer::Response => Text::Response { hostname: &hostname }.emit(&mut buffer).ok(),
         Answer::NodeInfo | Answer::NodeUpdate => details(ctx, &hostname, &mut buffer, answer),
     };
-    send(ctx, socket, to, &buffer, length).await;
+    let sent =
+        length.and_then(|length| buffer.get(..length)).is_some_and(|datagram| answers.send(to, datagram));
+    count(ctx, sent);
+}
+
+fn count(ctx: &Context<'_>, sent: bool) {
+    ctx.with(|state| {
+        let counter =
+            if sent { &mut state.counters.datagrams_sent } else { &mut state.counters.datagrams_unsent };
+        *counter = counter.wrapping_add(1);
+    });
 }
 
 /// Broadcasts what is due and notes when.
@@ -190,7 +241,7 @@ pub(crate) async fn broadcast(ctx: &Context<'_>, socket: &UdpSocket<'_>, what: B
         Broadcast::Heartbeat => Text::Heartbeat { hostname: &hostname }.emit(&mut buffer).ok(),
         Broadcast::Update => details(ctx, &hostname, &mut buffer, Answer::NodeUpdate),
     };
-    send(ctx, socket, Ipv4Addr::BROADCAST, &buffer, length).await;
+    send_to_all(ctx, socket, &buffer, length).await;
     let now = ctx.now();
     ctx.with(|state| state.discovery.sent(now, what));
 }
@@ -218,7 +269,7 @@ pub(crate) async fn send_events(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
         });
         let Some(length) = due else { return };
         ctx.with(|state| state.counters.native_sent += 1);
-        send(ctx, socket, Ipv4Addr::BROADCAST, &buffer, length).await;
+        send_to_all(ctx, socket, &buffer, length).await;
     }
 }
 
@@ -234,22 +285,15 @@ fn details(ctx: &Context<'_>, hostname: &str, buffer: &mut Buffer, answer: Answe
     text.emit(buffer).ok()
 }
 
-async fn send(
-    ctx: &Context<'_>,
-    socket: &UdpSocket<'_>,
-    to: Ipv4Addr,
-    buffer: &Buffer,
-    length: Option<usize>,
-) {
-    let Some(datagram) = length.and_then(|length| buffer.get(..length)) else {
-        ctx.with(|state| state.counters.datagrams_unsent += 1);
-        return;
-    };
-    // No route (no address yet) or a full queue: the next round says it again.
-    match socket.send_to(datagram, (to, PORT)).await {
-        Ok(()) => ctx.with(|state| {
-            state.counters.datagrams_sent += 1;
-        }),
-        Err(_) => ctx.with(|state| state.counters.datagrams_unsent += 1),
+/// Broadcasts a datagram. Without an address it would only clog the queue, so it is dropped then; the next round says
+/// it again.
+async fn send_to_all(ctx: &Context<'_>, socket: &UdpSocket<'_>, buffer: &Buffer, length: Option<usize>) {
+    let mut sent = false;
+    if let Some(datagram) = length.and_then(|length| buffer.get(..length))
+        && ctx.ip().is_some()
+    {
+        let sending = socket.send_to(datagram, (Ipv4Addr::BROADCAST, PORT));
+        sent = matches!(with_timeout(Duration::from_millis(100), sending).await, Ok(Ok(())));
     }
+    count(ctx, sent);
 }

@@ -1,0 +1,118 @@
+//! A cluster in virtual time, asked over HTTP from the LAN's gateway.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use serde_json::Value;
+use spore_lab::control::{Command, Reply};
+use spore_lab::{Cluster, Options};
+use spore_lan::clock::Mode;
+use spore_lan::executor::World;
+use spore_lan::http::Response;
+use std::cell::RefCell;
+use std::net::SocketAddrV4;
+
+/// A simulated cluster.
+pub struct Sim {
+    pub cluster: RefCell<Cluster>,
+    pub world: World,
+}
+
+impl Sim {
+    /// Starts `nodes` nodes from a seed.
+    pub fn new(nodes: u16, seed: u64) -> Self {
+        Self::with(Options::in_memory(nodes, seed))
+    }
+
+    pub fn with(options: Options) -> Self {
+        println!("seed {}", options.seed);
+        let world = World::new(Mode::Virtual);
+        let cluster = RefCell::new(Cluster::new(&world, options).unwrap());
+        Self { cluster, world }
+    }
+
+    /// Lets time pass.
+    pub fn run(&self, seconds: u64) {
+        self.world.run_for(embassy_time::Duration::from_secs(seconds));
+    }
+
+    /// Runs until `done`; gives the seconds it took.
+    pub fn until(&self, limit: u64, what: &str, mut done: impl FnMut(&Cluster) -> bool) -> f64 {
+        for step in 0..limit * 10 {
+            if done(&self.cluster.borrow()) {
+                return step as f64 / 10.0;
+            }
+            self.world.run_for(embassy_time::Duration::from_millis(100));
+        }
+        let status = self.cluster.borrow().status();
+        panic!("not within {limit} s: {what}\n{status:#?}\n{}", self.logs());
+    }
+
+    /// Runs until all see all.
+    pub fn converge(&self) -> f64 {
+        self.until(60, "every node sees every other ACTIVE", Cluster::converged)
+    }
+
+    pub fn logs(&self) -> String {
+        let cluster = self.cluster.borrow();
+        let logs = cluster.nodes().map(|node| node.view.log.last(30).join("\n"));
+        logs.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Gives the cluster an order that must be carried out.
+    pub fn order(&self, command: Command) {
+        let reply = self.cluster.borrow_mut().call(&command);
+        assert!(!matches!(reply, Reply::Error { .. }), "{command:?}: {reply:?}");
+    }
+
+    /// Hostname of the n-th node.
+    pub fn hostname(&self, node: usize) -> String {
+        self.cluster.borrow().status().nodes[node].hostname.clone()
+    }
+
+    /// A request to the n-th node.
+    pub fn request(
+        &self,
+        node: usize,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        let (host, ip) = {
+            let cluster = self.cluster.borrow();
+            let ip = cluster.address(cluster.nodes().nth(node).unwrap()).expect("the node has an address");
+            (cluster.gateway().host().stack(), ip)
+        };
+        self.world
+            .run_until(spore_lan::http::request(host, SocketAddrV4::new(ip, 80), method, path, headers, body))
+            .unwrap_or_else(|error| panic!("{method} {path} of node {node}: {error:?}\n{}", self.logs()))
+    }
+
+    /// A GET that succeeds with JSON.
+    pub fn get(&self, node: usize, path: &str) -> Value {
+        let response = self.request(node, "GET", path, &[], &[]);
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        serde_json::from_slice(&response.body)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {}", response.text()))
+    }
+
+    /// A POST of a form; status and JSON.
+    pub fn post(&self, node: usize, path: &str, form: &str) -> (u16, Value) {
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let response = self.request(node, "POST", path, &headers, form.as_bytes());
+        let json = serde_json::from_slice(&response.body)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {}", response.text()));
+        (response.status, json)
+    }
+
+    /// Uploads an image as a raw body.
+    pub fn upload(&self, node: usize, image: &[u8]) -> (u16, Value) {
+        let response = self.request(node, "POST", "/api/node/update", &[], image);
+        (response.status, serde_json::from_slice(&response.body).unwrap())
+    }
+}
+
+/// An image of the virtual board.
+pub fn image(version: &str, act: spore_image::behaviour::Act, size: usize) -> Vec<u8> {
+    let behaviour = spore_image::Behaviour { act, after_ms: 0 };
+    spore_image::build::virtual_image("spore", version.parse().unwrap(), behaviour, size).unwrap()
+}
