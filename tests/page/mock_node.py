@@ -175,7 +175,7 @@ class Node:
                 if revert:
                     self.image = old
                     self.slots[slot] = ("reverted", "1.3.0")
-                    self.last_update = {"version": "1.3.0", "outcome": "reverted", "reason": "crashed 3 times"}
+                    self.last_update = {"version": "1.3.0", "outcome": "reverted", "reason": "crashed or hung 3 times"}
                 else:
                     new["state"] = "confirmed"
                     self.slots[slot] = ("confirmed", "1.3.0")

@@ -93,7 +93,7 @@ impl fmt::Display for Outcome {
 pub enum Reason {
     /// Nothing to tell (code 0).
     None,
-    /// The image crashed so many times on trial (code 1).
+    /// The image crashed, or was ended by the watchdog, so many times on trial (code 1).
     Crashed(u8),
     /// The image was not confirmed in time (code 2).
     DeadlinePassed,
@@ -138,7 +138,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::Crashed(count) => write!(f, "crashed {count} times"),
+            Self::Crashed(count) => write!(f, "crashed or hung {count} times"),
             Self::DeadlinePassed => f.write_str("trial deadline passed"),
             Self::Unconfirmed(count) => write!(f, "started {count} times without being confirmed"),
             Self::ImageDamaged => f.write_str("image damaged"),

@@ -3,13 +3,14 @@
 //! Broadcasts, each by its task: [`Broadcast::Discovery`] every `discoveryIntervalMs`, [`Broadcast::Heartbeat`] every
 //! `heartbeatIntervalMs`, [`Broadcast::Update`] every `memberInfoIntervalMs`. Answers go to the sender only. Text nodes
 //! always get the answer their generation waits for. Rust nodes hear each other's broadcasts and need hardly any: at
-//! most [`ANSWERS_PER_SECOND`] per node, and details once to a newcomer. So the datagrams of N Rust nodes grow with N.
+//! most [`ANSWERS_PER_SECOND`] per node, and details once to one that has just started ([`on_details`]). So the datagrams of N
+//! Rust nodes grow with N.
 
 use crate::events::Bucket;
 use crate::members::{Kind, MemberRef};
 use crate::time::{Duration, Instant};
 use core::net::Ipv4Addr;
-use spore_wire::Text;
+use spore_wire::{Details, Text};
 
 /// Answers to discoveries of known Rust nodes, per second.
 pub const ANSWERS_PER_SECOND: u32 = 2;
@@ -114,6 +115,15 @@ impl Discovery {
         }
         reaction
     }
+}
+
+/// What to answer to a Rust node that told of itself: the own details, if it is new or has restarted, for then it knows
+/// nobody. `member` is what was known of it before, as for [`Discovery::on_text`].
+pub fn on_details(member: Option<MemberRef<'_>>, details: &Details) -> Option<Answer> {
+    let known = member.is_some_and(|member| {
+        member.kind() == Kind::Rust && details.boot.is_none_or(|boot| boot == member.boot())
+    });
+    (details.spore.is_some() && !known).then_some(Answer::NodeUpdate)
 }
 
 impl Default for Discovery {

@@ -15,8 +15,8 @@ use std::rc::Rc;
 pub const BOARD: &str = spore_image::VIRTUAL_BOARD;
 /// What stands in for the vendor's SDK.
 pub const SDK: &str = concat!("spore-virtual ", env!("CARGO_PKG_VERSION"));
-/// Data memory of the ESP8266 for which a virtual node accounts, in bytes.
-const DRAM: u32 = 81_920;
+/// Data memory of the virtual board in bytes. More than the ESP8266's 80 KB, because pointers have 64 bits here.
+const DRAM: u32 = 192 * 1024;
 /// Lines of its log that a node keeps.
 const LOG_LINES: usize = 400;
 

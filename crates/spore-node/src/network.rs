@@ -69,6 +69,7 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                     state.wifi.address(now, has_address);
                     state.trial.network(has_address);
                 });
+                ctx.schedule.signal(());
             }
             Either4::Third(()) => ctx.with(|state| state.wifi.tick(now)),
             Either4::Fourth(WifiOrder::Scan) => {

@@ -97,8 +97,16 @@ pub(crate) fn apply_intervals(ctx: &Context<'_>) {
 
 /// Runs tasks for ever.
 pub(crate) async fn run(ctx: &Context<'_>, socket: &UdpSocket<'_>) -> ! {
+    let mut address = None;
     loop {
         let now = ctx.now();
+        let announced = core::mem::replace(&mut address, ctx.ip());
+        if address.is_some() && address != announced {
+            // Whoever arrives says so at once, and does not wait for the rounds of its tasks.
+            for what in [Broadcast::Discovery, Broadcast::Heartbeat, Broadcast::Update] {
+                udp::broadcast(ctx, socket, what).await;
+            }
+        }
         while let Some(id) = ctx.with(|state| state.tasks.poll(now)) {
             let started = embassy_time::Instant::now();
             if !run_task(ctx, socket, id).await {

@@ -75,7 +75,7 @@ fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer>
     let now = ctx.now();
     let (reaction, evidence, details) = ctx.with(|state| {
         let member = state.members.get(from);
-        let reaction = state.discovery.on_text(now, from, own, member, &text);
+        let mut reaction = state.discovery.on_text(now, from, own, member, &text);
         if reaction.heard_us {
             state.trial.heard();
         }
@@ -89,7 +89,12 @@ fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer>
             }
             Text::Event { .. } | Text::Raw { .. } => (Evidence::default(), None),
         };
-        (reaction, evidence, json.map(|json| Details::parse_lossy(json.as_bytes())))
+        let details = json.map(|json| Details::parse_lossy(json.as_bytes()));
+        if let Some(details) = &details {
+            let member = state.members.get(from);
+            reaction.answer = reaction.answer.or(spore_core::discovery::on_details(member, details));
+        }
+        (reaction, evidence, details)
     });
     heard(ctx, from, evidence, details.as_ref());
     if let Some(latency) = reaction.latency {
