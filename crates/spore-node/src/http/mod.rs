@@ -167,7 +167,7 @@ pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Ove
         match select(socket.accept(PORT), free_again).await {
             embassy_futures::select::Either::First(Ok(())) => {
                 // The request is read first: closing with unread bytes would reset the connection and lose the answer.
-                let _ = with_timeout(Duration::from_secs(2), async {
+                let _ = with_timeout(Duration::from_millis(500), async {
                     let mut head = [0u8; 256];
                     let mut last = [0u8; 4];
                     while last != *b"\r\n\r\n" {

@@ -126,14 +126,27 @@ impl Params {
         self.entries.iter().map(|entry| (self.text(entry.name), self.text(entry.value), entry.raw))
     }
 
-    /// The value of the last parameter of that name: a body's wins over the query's.
+    /// The value of the last parameter of that name as text: a body's wins over the query's. A JSON number or boolean is as
+    /// good as its text; null, an object or an array is no text, and the parameter counts as missing.
     pub fn get(&self, name: &str) -> Option<&str> {
+        let entry = self.entry(name)?;
+        let value = self.text(entry.value);
+        (!entry.raw || is_plain(value)).then_some(value)
+    }
+
+    /// The same, with objects, arrays and null as they are written.
+    pub fn get_json(&self, name: &str) -> Option<&str> {
         self.entry(name).map(|entry| self.text(entry.value))
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| self.text(entry.name) == name)
     }
+}
+
+/// Whether a JSON value that is no string stands for a text: a number, `true` or `false`.
+pub fn is_plain(raw: &str) -> bool {
+    !raw.starts_with(['{', '[', 'n'])
 }
 
 impl Default for Params {
@@ -159,7 +172,8 @@ mod tests {
         json.add_body(BodyKind::Json, br#" {"ssid":"my\u0020net","n":12,"o":{"a":[1,2]}} "#).unwrap();
         assert_eq!(json.get("ssid"), Some("my net"));
         assert!(json.iter().any(|param| param == ("n", "12", true)));
-        assert_eq!(json.get("o"), Some(r#"{"a":[1,2]}"#));
+        assert_eq!(json.get("o"), None);
+        assert_eq!(json.get_json("o"), Some(r#"{"a":[1,2]}"#));
         assert_eq!(json.get("nothing"), None);
     }
 

@@ -1,7 +1,7 @@
 //! The answers that fit into one buffer, and what their requests change.
 
 use super::answer::{Filter, Hex, address, labels, last_update, one_task};
-use super::params::Params;
+use super::params::{Params, is_plain};
 use super::routes::Route;
 use crate::context::{Context, WifiOrder};
 use crate::network::{ACCESS_POINT_ADDRESS, after_answer};
@@ -129,6 +129,8 @@ fn set_config<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Param
     for (key, value, raw) in params.iter() {
         let result = if key == "labels" && raw {
             set_labels(&mut config, value)
+        } else if raw && !is_plain(value) {
+            Err(Wrong::NotText)
         } else {
             config.set(key, value).map_err(Wrong::Setting)
         };
@@ -160,6 +162,7 @@ fn order_credentials(
 enum Wrong {
     Setting(spore_core::config::ConfigError),
     Labels,
+    NotText,
 }
 
 impl fmt::Display for Wrong {
@@ -167,6 +170,7 @@ impl fmt::Display for Wrong {
         match self {
             Self::Setting(error) => error.fmt(f),
             Self::Labels => f.write_str("labels must be an object of texts"),
+            Self::NotText => f.write_str("must be a text or a number"),
         }
     }
 }
@@ -246,7 +250,7 @@ fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool
     if let Err(error) = check_name(name) {
         return reply.error(422, error);
     }
-    let data = params.get("data").or_else(|| params.get("payload")).unwrap_or_default();
+    let data = params.get_json("data").or_else(|| params.get_json("payload")).unwrap_or_default();
     if name.len() + data.len() > EVENT_DATA {
         return reply.error(413, format_args!("name and data exceed {EVENT_DATA} bytes"));
     }
@@ -282,19 +286,29 @@ fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     let Some(id) = ctx.with(|state| state.tasks.find(name)) else {
         return reply.error(404, "no such task; GET /api/tasks/status lists them");
     };
-    let now = ctx.now();
-    let result = match action {
-        "enable" | "start" => ctx.with(|state| state.tasks.enable(now, id, true)),
-        "disable" | "stop" => ctx.with(|state| state.tasks.enable(now, id, false)),
-        "status" => Ok(()),
-        "set" => match params.get("interval").map(|interval| interval.trim().parse()) {
-            Some(Ok(interval)) => ctx.with(|state| state.tasks.set_interval(now, id, interval)),
-            _ => return reply.error(422, "interval is missing or no number; give 10 to 3600000 ms"),
-        },
+    let interval = match params.get_json("interval").map(|interval| interval.trim().parse::<u32>()) {
+        None => None,
+        Some(Ok(interval)) => Some(interval),
+        Some(Err(_)) => return reply.error(422, "interval must be a whole number of ms, 10 to 3600000"),
+    };
+    let enabled = match (action, interval) {
+        ("enable" | "start", _) => Some(true),
+        ("disable" | "stop", _) => Some(false),
+        ("set", Some(_)) | ("status", None) => None,
+        ("set", None) => return reply.error(422, "interval is missing; give 10 to 3600000 ms"),
+        ("status", Some(_)) => return reply.error(422, "status changes nothing; use set to change the interval"),
         _ => {
             return reply.error(422, "no such action; give enable, disable, start, stop, status or set");
         }
     };
+    let now = ctx.now();
+    let result = ctx.with(|state| {
+        // The interval first, because it alone can be refused.
+        if let Some(interval) = interval {
+            state.tasks.set_interval(now, id, interval)?;
+        }
+        enabled.map_or(Ok(()), |enabled| state.tasks.enable(now, id, enabled))
+    });
     if let Err(error) = result {
         return reply.error(422, error);
     }

@@ -42,11 +42,20 @@ impl<'s> picoserve::io::Socket<Runtime> for GuardedSocket<'s> {
         (GuardedReader { reader, guard: self.guard }, PromptWriter { writer })
     }
 
+    /// Ends a connection whose request was not read to its end. The answer leaves first, and what the client still sends is
+    /// read away for a while: a reset at once would destroy the answer on its way, and the client would never learn why.
     async fn abort<T: picoserve::Timer<Runtime>>(
-        self,
+        mut self,
         timeouts: &picoserve::Timeouts,
         timer: &T,
     ) -> Result<(), picoserve::Error<Self::Error>> {
+        self.socket.close();
+        let linger = async {
+            let mut away = [0u8; 64];
+            while matches!(self.socket.read(&mut away).await, Ok(1..)) {}
+        };
+        // A client that goes on for longer has had its time.
+        let _ = timer.run_with_timeout(timeouts.read_request, linger).await;
         picoserve::io::Socket::abort(self.socket, timeouts, timer).await
     }
 
