@@ -117,35 +117,40 @@ impl Params {
         }
     }
 
-    fn text(&self, (start, end): (u16, u16)) -> &str {
+    fn slice(&self, (start, end): (u16, u16)) -> &str {
         self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default()
     }
 
     /// Every parameter in the order given: name, value, and whether the value is JSON other than a string.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        self.entries.iter().map(|entry| (self.text(entry.name), self.text(entry.value), entry.raw))
+        self.entries.iter().map(|entry| (self.slice(entry.name), self.slice(entry.value), entry.raw))
     }
 
     /// The value of the last parameter of that name as text: a body's wins over the query's. A JSON number or boolean is as
     /// good as its text; null, an object or an array is no text, and the parameter counts as missing.
     pub fn get(&self, name: &str) -> Option<&str> {
         let entry = self.entry(name)?;
-        let value = self.text(entry.value);
+        let value = self.slice(entry.value);
         (!entry.raw || is_plain(value)).then_some(value)
     }
 
-    /// The same, with objects, arrays and null as they are written.
+    /// The same, but in JSON only a string will do.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.entry(name).filter(|entry| !entry.raw).map(|entry| self.slice(entry.value))
+    }
+
+    /// The same, with any JSON value as it is written.
     pub fn get_json(&self, name: &str) -> Option<&str> {
-        self.entry(name).map(|entry| self.text(entry.value))
+        self.entry(name).map(|entry| self.slice(entry.value))
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| self.text(entry.name) == name)
+        self.entries.iter().rev().find(|entry| self.slice(entry.name) == name)
     }
 }
 
-/// Whether a JSON value that is no string stands for a text: a number, `true` or `false`.
-pub fn is_plain(raw: &str) -> bool {
+/// Whether a JSON value that is no string is as good as its text: a number, `true` or `false`.
+fn is_plain(raw: &str) -> bool {
     !raw.starts_with(['{', '[', 'n'])
 }
 

@@ -1,7 +1,7 @@
 //! The answers that fit into one buffer, and what their requests change.
 
 use super::answer::{Filter, Hex, address, labels, last_update, one_task};
-use super::params::{Params, is_plain};
+use super::params::Params;
 use super::routes::Route;
 use crate::context::{Context, WifiOrder};
 use crate::network::{ACCESS_POINT_ADDRESS, after_answer};
@@ -129,7 +129,8 @@ fn set_config<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Param
     for (key, value, raw) in params.iter() {
         let result = if key == "labels" && raw {
             set_labels(&mut config, value)
-        } else if raw && !is_plain(value) {
+        } else if raw && !key.ends_with("Ms") {
+            // All settings but the times are texts.
             Err(Wrong::NotText)
         } else {
             config.set(key, value).map_err(Wrong::Setting)
@@ -170,7 +171,7 @@ impl fmt::Display for Wrong {
         match self {
             Self::Setting(error) => error.fmt(f),
             Self::Labels => f.write_str("labels must be an object of texts"),
-            Self::NotText => f.write_str("must be a text or a number"),
+            Self::NotText => f.write_str("must be a text"),
         }
     }
 }
@@ -192,13 +193,13 @@ fn set_labels(config: &mut Config, json: &str) -> Result<(), Wrong> {
 }
 
 fn set_wifi<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Params, reply: &mut Reply<'_>) {
-    let Some(ssid) = params.get("ssid").filter(|ssid| !ssid.is_empty()) else {
+    let Some(ssid) = params.text("ssid").filter(|ssid| !ssid.is_empty()) else {
         return reply.error(422, "ssid is missing; give the network's name, 1 to 32 bytes");
     };
     let mut config = ctx.with(|state| state.config.clone());
     let set = config
         .set("wifiSsid", ssid)
-        .and_then(|()| config.set("wifiPassphrase", params.get("password").unwrap_or_default()));
+        .and_then(|()| config.set("wifiPassphrase", params.text("password").unwrap_or_default()));
     if let Err(error) = set {
         return reply.error(422, format_args!("{error} (nothing was changed)"));
     }
@@ -244,7 +245,7 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
 }
 
 fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool) {
-    let Some(name) = params.get("event") else {
+    let Some(name) = params.text("event") else {
         return reply.error(422, "event is missing; give its name, 1 to 32 bytes");
     };
     if let Err(error) = check_name(name) {
@@ -280,7 +281,7 @@ fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool
 }
 
 fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
-    let (Some(name), Some(action)) = (params.get("task"), params.get("action")) else {
+    let (Some(name), Some(action)) = (params.text("task"), params.text("action")) else {
         return reply.error(422, "task and action are needed; GET /api/tasks/status lists the tasks");
     };
     let Some(id) = ctx.with(|state| state.tasks.find(name)) else {
@@ -296,7 +297,9 @@ fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
         ("disable" | "stop", _) => Some(false),
         ("set", Some(_)) | ("status", None) => None,
         ("set", None) => return reply.error(422, "interval is missing; give 10 to 3600000 ms"),
-        ("status", Some(_)) => return reply.error(422, "status changes nothing; use set to change the interval"),
+        ("status", Some(_)) => {
+            return reply.error(422, "status changes nothing; use set to change the interval");
+        }
         _ => {
             return reply.error(422, "no such action; give enable, disable, start, stop, status or set");
         }
@@ -486,7 +489,7 @@ impl Filter {
     /// # Errors
     /// What is wrong with them.
     pub(super) fn from_params(params: &Params) -> Result<Self, &'static str> {
-        let text = |name| heapless::String::try_from(params.get(name).unwrap_or_default());
+        let text = |name| heapless::String::try_from(params.text(name).unwrap_or_default());
         let uri = text("uri").map_err(|_| "uri is longer than any endpoint's, 64 bytes")?;
         let label: heapless::String<64> = text("label").map_err(|_| "label is longer than 64 bytes")?;
         if !label.is_empty() && !label.contains('=') {
