@@ -15,9 +15,11 @@ use spore_lan::faults::{Effect, Fault, Partition, RuleId, Selector};
 use spore_lan::flash::Flash;
 use spore_lan::gateway::Gateway;
 use spore_lan::switch::Switch;
+use spore_lan::visitor::Visitor;
 use spore_node::Config;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// Network of a lab unless it is given another.
 pub const DEFAULT_WIFI: (&str, &str) = ("spore-lab", "spore-lab-passphrase");
@@ -206,23 +208,22 @@ impl Cluster {
         Ok(added)
     }
 
+    /// A way from the host's loopback to the node, over the LAN or, where it is not on it, over its own access point.
     fn bridge(&self, mac: Mac, number: usize) -> Result<Bridge> {
         let offset = u16::try_from(number - 1)?;
-        let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let target = Target::Node(mac, 80);
+        let visitor = Rc::new(Visitor::new(&self.spawner, &self.air, mac));
+        let open = |port: u16| {
+            let visitor = visitor.clone();
+            let listen = SocketAddr::from(([127, 0, 0, 1], port));
+            self.gateway.bridge_with(listen, Target::Node(mac, 80), move || visitor.way(80))
+        };
         match self.options.port_base {
             Some(base) => {
                 let port = base.checked_add(offset).context("--port-base leaves no room for this node")?;
-                self.gateway
-                    .bridge(listen(port), target)
-                    .with_context(|| format!("port {port} is taken; choose another --port-base"))
+                open(port).with_context(|| format!("port {port} is taken; choose another --port-base"))
             }
             // Another lab may run beside this one: any free port will do then.
-            None => self
-                .gateway
-                .bridge(listen(FIRST_PORT + offset), target)
-                .or_else(|_| self.gateway.bridge(listen(0), target))
-                .context("no port is free on the loopback"),
+            None => open(FIRST_PORT + offset).or_else(|_| open(0)).context("no port is free on the loopback"),
         }
     }
 
@@ -398,6 +399,9 @@ impl Cluster {
             converged: self.converged(),
             frames: counters.delivered_frames,
             bytes: counters.delivered_bytes,
+            sent_frames: counters.sent_frames,
+            sent_bytes: counters.sent_bytes,
+            node_bytes: self.nodes().map(|node| node.view.bytes.get() as u64).max().unwrap_or(0),
             faults: self.faults_in_force(),
             tap: self.options.tap.clone(),
             nodes: nodes.collect(),

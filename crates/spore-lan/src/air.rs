@@ -186,6 +186,12 @@ impl Air {
         self.world.borrow().bases.get(&id).map(|base| base.switch.clone())
     }
 
+    /// The own access point of the node with this hardware address, while it is open.
+    pub fn access_point_of(&self, node: Mac) -> Option<AccessPointId> {
+        let owned = |(id, base): (&AccessPointId, &Base)| (base.owner == Some(node)).then_some(*id);
+        self.world.borrow().bases.iter().find_map(owned)
+    }
+
     /// How many stations a network has.
     pub fn clients(&self, id: AccessPointId) -> usize {
         self.stations(id).len()

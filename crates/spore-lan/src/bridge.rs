@@ -50,6 +50,15 @@ impl Target {
     }
 }
 
+/// How to reach a node: through which stack, and where.
+#[derive(Clone, Copy)]
+pub struct Way {
+    /// Stack of a host on the node's LAN.
+    pub stack: Stack<'static>,
+    /// The node's address and port there.
+    pub to: SocketAddrV4,
+}
+
 type Connections = Rc<RefCell<Vec<Task<()>>>>;
 
 /// A way from the host to a node. Dropping it ends its connections and frees the host's port.
@@ -62,9 +71,8 @@ pub struct Bridge {
 impl Bridge {
     pub(crate) fn open(
         spawner: &Spawner,
-        stack: Stack<'static>,
         listen: SocketAddr,
-        resolve: impl Fn() -> Option<SocketAddrV4> + 'static,
+        resolve: impl Fn() -> Option<Way> + 'static,
         room: Room,
     ) -> io::Result<Self> {
         let listener = Async::<TcpListener>::bind(listen)?;
@@ -80,13 +88,13 @@ impl Bridge {
                 };
                 all.borrow_mut().retain(|task| !task.is_finished());
                 let target = resolve();
-                let (Some(target), Some(place)) = (target, room.enter()) else {
+                let (Some(Way { stack, to }), Some(place)) = (target, room.enter()) else {
                     reset(&stream);
                     continue;
                 };
                 let task = tasks.spawn(async move {
                     let _place = place;
-                    carry(stack, &stream, target).await;
+                    carry(stack, &stream, to).await;
                 });
                 all.borrow_mut().push(task);
             }

@@ -1,7 +1,7 @@
 //! The LAN's own host: 10.4.0.1, which gives out addresses and leads from the host's loopback to nodes.
 
 use crate::Mac;
-use crate::bridge::{Bridge, Room, Target};
+use crate::bridge::{Bridge, Room, Target, Way};
 use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::executor::Spawner;
 use crate::host::{Address, Host};
@@ -68,9 +68,23 @@ impl Gateway {
     /// # Errors
     /// When the host refuses the address.
     pub fn bridge(&self, listen: SocketAddr, target: Target) -> io::Result<Bridge> {
-        let dhcp = self.dhcp.clone();
-        let resolve = move || target.resolve(&dhcp.borrow());
-        Bridge::open(&self.spawner, self.host.stack(), listen, resolve, self.room.clone())
+        self.bridge_with(listen, target, || None)
+    }
+
+    /// The same, but a connection takes the `detour` whenever there is one.
+    ///
+    /// # Errors
+    /// When the host refuses the address.
+    pub fn bridge_with(
+        &self,
+        listen: SocketAddr,
+        target: Target,
+        detour: impl Fn() -> Option<Way> + 'static,
+    ) -> io::Result<Bridge> {
+        let (dhcp, stack) = (self.dhcp.clone(), self.host.stack());
+        let direct = move || Some(Way { stack, to: target.resolve(&dhcp.borrow())? });
+        let resolve = move || detour().or_else(&direct);
+        Bridge::open(&self.spawner, listen, resolve, self.room.clone())
     }
 
     /// How many bridged connections there are now.

@@ -22,6 +22,7 @@ pub mod switch;
 pub mod tap;
 #[cfg(unix)]
 pub mod uplink;
+pub mod visitor;
 
 /// A hardware address.
 pub type Mac = [u8; 6];
