@@ -48,6 +48,9 @@ fn the_memory_of_a_node_is_bounded() {
     let sim = Sim::new(1, 3);
     sim.run(5);
     let bytes = sim.cluster.borrow().nodes().next().unwrap().view.bytes.get();
-    println!("a node with room for 254 members: {bytes} bytes on this 64-bit host, {} of them Memory", size_of::<spore_node::Memory>());
+    println!(
+        "a node with room for 254 members: {bytes} bytes on this 64-bit host, {} of them Memory",
+        size_of::<spore_node::Memory>()
+    );
     assert!(bytes <= 128 * 1024, "{bytes}");
 }
