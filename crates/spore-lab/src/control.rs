@@ -111,10 +111,19 @@ pub struct Status {
     pub ssid: String,
     /// Whether every running node sees every other running node ACTIVE.
     pub converged: bool,
-    /// Frames delivered since the start.
+    /// Frames delivered since the start: a broadcast counts once for each receiver.
     pub frames: u64,
     /// Bytes delivered since the start, Ethernet headers included.
     pub bytes: u64,
+    /// Frames sent since the start: a broadcast counts once.
+    #[serde(default)]
+    pub sent_frames: u64,
+    /// Bytes sent since the start, Ethernet headers included.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Bytes of memory a node takes: buffers, state and futures. 0 until the first one runs.
+    #[serde(default)]
+    pub node_bytes: u64,
     /// Faults in force, in words; empty when healed.
     pub faults: Vec<String>,
     /// Interface of the host on the LAN, if any.

@@ -77,6 +77,9 @@ pub enum Command {
     /// Look at the running lab, and break things in it
     #[command(subcommand)]
     Lab(cmd::lab::LabCommand),
+    /// Measure labs on this machine
+    #[command(subcommand)]
+    Bench(cmd::bench::BenchCommand),
     /// Print a completion script for a shell
     Completions(cmd::completions::CompletionsArgs),
 }

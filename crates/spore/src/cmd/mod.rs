@@ -1,5 +1,6 @@
 //! The commands: one file each, holding its arguments, what it does, and its tests.
 
+pub mod bench;
 pub mod build;
 pub mod cluster;
 pub mod completions;
@@ -23,6 +24,7 @@ pub fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Cluster(command) => cluster::run(&command, context),
         Command::Node(command) => node::run(&command, context),
         Command::Lab(command) => lab::run(&command, context),
+        Command::Bench(command) => bench::run(&command, context),
         Command::Completions(args) => completions::run(&args, context),
     }
 }
