@@ -3,7 +3,7 @@
 use core::ops::Range;
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_futures::block_on;
-use embedded_storage::nor_flash::NorFlash;
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
 use spore_core::config::{Config, Stored};
@@ -70,10 +70,46 @@ pub fn usage(area: &Range<u32>, config: &Config) -> Usage {
     Usage { total: area.end.saturating_sub(area.start), used: u32::try_from(used).unwrap_or(0) }
 }
 
-type Storage<'f, F> = MapStorage<u8, BlockingAsync<&'f mut F>, Cache<Uncached, Uncached, Uncached, u8>>;
+/// A flash that is read by whole words of what it is written in.
+///
+/// sequential-storage 8.0.2 looks at one unit of *reading* of the mark at a page's end. If the power went in the middle of
+/// that mark, a smaller unit than the mark may look blank: the mark is written again, and a flash that takes each word
+/// once refuses that, for ever.
+struct Words<'f, F>(&'f mut F);
+
+impl<F: NorFlash> ErrorType for Words<'_, F> {
+    type Error = F::Error;
+}
+
+impl<F: NorFlash> ReadNorFlash for Words<'_, F> {
+    const READ_SIZE: usize = F::WRITE_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
+        self.0.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl<F: NorFlash> NorFlash for Words<'_, F> {
+    const WRITE_SIZE: usize = F::WRITE_SIZE;
+    const ERASE_SIZE: usize = F::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), F::Error> {
+        self.0.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), F::Error> {
+        self.0.write(offset, bytes)
+    }
+}
+
+type Storage<'f, F> = MapStorage<u8, BlockingAsync<Words<'f, F>>, Cache<Uncached, Uncached, Uncached, u8>>;
 
 /// The flash is blocking, so every future of the storage is ready at once and `block_on` never spins.
 fn storage<F: NorFlash>(flash: &mut F, area: Range<u32>) -> Option<Storage<'_, F>> {
     let config = MapConfig::try_new(area).ok()?;
-    Some(MapStorage::new(BlockingAsync::new(flash), config, Cache::new_uncached()))
+    Some(MapStorage::new(BlockingAsync::new(Words(flash)), config, Cache::new_uncached()))
 }

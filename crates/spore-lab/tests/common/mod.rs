@@ -189,7 +189,7 @@ impl Sim {
 /// Whether an answer is an error as docs/api.md has it.
 pub fn is_error(body: &Value) -> bool {
     body.as_object().is_some_and(|body| body.len() == 1)
-        && body["error"].as_str().is_some_and(|text| text.len() > 9)
+        && body["error"].as_str().is_some_and(|text| text.len() >= 8)
 }
 
 /// An image of the virtual board.

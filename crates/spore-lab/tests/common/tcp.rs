@@ -41,7 +41,10 @@ impl Tcp {
                 self.received.extend_from_slice(&buffer[..count]);
                 true
             }
-            _ => false,
+            end => {
+                println!("{} ms: the connection ended: {end:?}", embassy_time::Instant::now().as_millis());
+                false
+            }
         }
     }
 

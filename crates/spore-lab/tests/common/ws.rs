@@ -57,7 +57,10 @@ impl WebSocket {
             let payload = self.0.take(length).await?;
             match head[0] & 0xf {
                 1 => return Some(serde_json::from_slice(&payload).unwrap()),
-                8 => return None,
+                8 => {
+                    println!("closed: {:?}", String::from_utf8_lossy(&payload));
+                    return None;
+                }
                 9 => self.frame(10, &payload).await,
                 _ => {}
             }
