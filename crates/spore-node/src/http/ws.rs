@@ -13,8 +13,10 @@ use spore_wire::event::{self, EventBody};
 
 /// Event whose payload is an event for the whole cluster, as C++ SPORE has it.
 pub const BROADCAST: &str = "cluster/broadcast";
-/// A client that says nothing for so long is asked whether it is still there.
-const PING: Duration = Duration::from_secs(20);
+/// A client that says nothing for so long is asked whether it is still there; after as long again it is given up. Well
+/// below the time-out of the connection's socket: smoltcp ends a connection on which nothing came for that long, even if
+/// nothing was said either.
+const PING: Duration = Duration::from_secs(5);
 
 /// One client.
 pub struct Client<'c, 'a> {
@@ -51,10 +53,8 @@ impl WebSocketCallback for Client<'_, '_> {
                             continue;
                         }
                         let mut frame = Outgoing::new();
-                        let event = event::Event { name: entry.name, data: entry.payload, id: None };
-                        if event.write_message(&mut frame).is_ok() {
-                            tx.send_text(&frame).await?;
-                        }
+                        write_cut(&mut frame, entry.name, entry.payload);
+                        tx.send_text(&frame).await?;
                     }
                     if !sent {
                         if silent {
@@ -114,6 +114,19 @@ impl Client<'_, '_> {
             }
             Err(message) => crate::service::write_error(answer, &message),
         }
+    }
+}
+
+/// Writes an event, its payload cut to what fits.
+fn write_cut(frame: &mut Outgoing, name: &str, payload: &str) {
+    let mut end = payload.len();
+    loop {
+        frame.clear();
+        let data = payload.get(..end).unwrap_or_default();
+        if (event::Event { name, data, id: None }).write_message(frame).is_ok() || end == 0 {
+            return;
+        }
+        end = payload.floor_char_boundary(end.saturating_sub(32));
     }
 }
 
