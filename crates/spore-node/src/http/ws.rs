@@ -123,7 +123,7 @@ fn write_cut(frame: &mut Outgoing, name: &str, payload: &str) {
     loop {
         frame.clear();
         let data = payload.get(..end).unwrap_or_default();
-        if (event::Event { name, data, id: None }).write_message(frame).is_ok() || end == 0 {
+        if (event::Event { name, data, id: None }).write_message(&mut *frame).is_ok() || end == 0 {
             return;
         }
         end = payload.floor_char_boundary(end.saturating_sub(32));
