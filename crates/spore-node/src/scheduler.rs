@@ -13,6 +13,7 @@ use spore_core::events::Event;
 use spore_core::limits::{MEMBERS, TASK_NAME};
 use spore_core::members::{Change, NodeRef, Status};
 use spore_core::tasks::{TaskError, TaskId};
+use spore_core::time::Duration;
 use spore_wire::Hostname;
 
 /// The node's own tasks, in the order of their ids.
@@ -42,6 +43,11 @@ impl Own {
         (Self::DebugOutput, "debug_output"),
     ];
 
+    /// Whether it speaks to all nodes.
+    fn broadcasts(self) -> bool {
+        matches!(self, Self::DiscoverySend | Self::Heartbeat | Self::MemberInfo)
+    }
+
     /// The interval that the settings give it.
     fn interval_ms(self, config: &Config) -> u32 {
         match self {
@@ -63,9 +69,13 @@ pub(crate) fn register(ctx: &Context<'_>) -> Result<TaskId, TaskError> {
     let now = ctx.now();
     let mut listen = None;
     for (own, name) in Own::ALL {
+        let entropy = ctx.with_system(|system| system.entropy());
         let id = ctx.with(|state| {
             let interval = own.interval_ms(&state.config);
-            state.tasks.register(now, name, interval, true)
+            // A hundred nodes that got their power back at the same moment would speak at the same moments for ever, more
+            // than a node can hear at once. An arriving node is heard at once anyway, see `run`.
+            let phase = if own.broadcasts() { entropy % u64::from(interval.max(1)) } else { 0 };
+            state.tasks.register(now + Duration::from_millis(phase), name, interval, true)
         })?;
         if own == Own::DiscoveryListen {
             listen = Some(id);
@@ -177,7 +187,7 @@ fn update_statuses(ctx: &Context<'_>) {
         });
     });
     for ip in changed {
-        udp::fire_about(ctx, ip, |node| Event::NodeStatusChanged(node));
+        udp::fire_about(ctx, ip, udp::News::StatusChanged);
     }
     for (ip, hostname, status) in left {
         ctx.fire(&Event::NodeLeft(NodeRef { ip, hostname: &hostname, status }));

@@ -13,7 +13,7 @@ use spore_core::limits::EVENT_DATA;
 use spore_core::members::{Admission, Evidence, Kind, NodeRef};
 use spore_wire::event::{EventBody, EventId};
 use spore_wire::native::{self, Message, Native};
-use spore_wire::{Details, MAX_DATAGRAM, PORT, Text};
+use spore_wire::{Details, Hostname, MAX_DATAGRAM, PORT, Text};
 
 /// A datagram and its length.
 type Buffer = [u8; MAX_DATAGRAM];
@@ -124,27 +124,35 @@ pub(crate) fn heard(ctx: &Context<'_>, from: Ipv4Addr, evidence: Evidence<'_>, d
         ctx.fire(&Event::NodeLeft(left.node()));
     }
     match heard.admission {
-        Admission::New => fire_about(ctx, from, |node| Event::NodeDiscovered(node)),
-        Admission::Renamed => fire_about(ctx, from, |node| Event::NodeUpdated(node)),
-        Admission::Known if heard.revived.is_some() => {
-            fire_about(ctx, from, |node| Event::NodeStatusChanged(node))
-        }
-        Admission::Known if updated => fire_about(ctx, from, |node| Event::NodeUpdated(node)),
+        Admission::New => fire_about(ctx, from, News::Discovered),
+        Admission::Renamed => fire_about(ctx, from, News::Updated),
+        Admission::Known if heard.revived.is_some() => fire_about(ctx, from, News::StatusChanged),
+        Admission::Known if updated => fire_about(ctx, from, News::Updated),
         Admission::Known | Admission::Stranger | Admission::Full => {}
     }
 }
 
+/// What there is to tell of a member that is in the table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum News {
+    Discovered,
+    Updated,
+    StatusChanged,
+}
+
 /// Fires an event about a member, with a copy of its name: callbacks may ask the context.
-pub(crate) fn fire_about(ctx: &Context<'_>, ip: Ipv4Addr, event: for<'n> fn(NodeRef<'n>) -> Event<'n>) {
-    let Some((hostname, status)) = ctx.with(|state| {
-        state
-            .members
-            .get(ip)
-            .map(|member| (spore_wire::Hostname::foreign(member.hostname()), member.status()))
-    }) else {
-        return;
-    };
-    ctx.fire(&event(NodeRef { ip, hostname: &hostname, status }));
+pub(crate) fn fire_about(ctx: &Context<'_>, ip: Ipv4Addr, news: News) {
+    let known = ctx.with(|state| {
+        let member = state.members.get(ip)?;
+        Some((Hostname::foreign(member.hostname()), member.status()))
+    });
+    let Some((hostname, status)) = known else { return };
+    let node = NodeRef { ip, hostname: &hostname, status };
+    ctx.fire(&match news {
+        News::Discovered => Event::NodeDiscovered(node),
+        News::Updated => Event::NodeUpdated(node),
+        News::StatusChanged => Event::NodeStatusChanged(node),
+    });
 }
 
 fn on_native(ctx: &Context<'_>, datagram: &[u8]) {

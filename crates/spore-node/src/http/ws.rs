@@ -1,15 +1,14 @@
 //! The WebSocket: every event of the node to every client, events from clients to the node or the cluster.
 
 use crate::context::{Context, EventBuffer};
-use core::fmt::Write as _;
 use embassy_time::{Duration, Timer};
 use picoserve::io::{Read, Write};
 use picoserve::response::ws::{
     Message, ReadFrameError, ReadMessageError, SocketRx, SocketTx, WebSocketCallback,
 };
-use spore_core::events::Event;
+use spore_core::events::{Event, Origin, Refusal};
 use spore_core::limits::{EVENT_DATA, EVENT_NAME};
-use spore_wire::event::{self, EventBody};
+use spore_wire::event::{self, EventBody, EventError};
 
 /// Event whose payload is an event for the whole cluster, as C++ SPORE has it.
 pub const BROADCAST: &str = "cluster/broadcast";
@@ -94,26 +93,41 @@ impl WebSocketCallback for Client<'_, '_> {
 }
 
 impl Client<'_, '_> {
-    fn take(&self, text: &str, origin: spore_core::events::Origin, answer: &mut heapless::String<256>) {
-        let result: Result<(), heapless::String<128>> = (|| {
-            let mut data = [0u8; EVENT_DATA];
-            let body = EventBody::parse(text).map_err(say)?;
-            let data = body.text(&mut data).map_err(say)?;
-            if body.name.as_str() != BROADCAST {
-                self.ctx.fire_from(&Event::User { name: &body.name, data }, origin);
-                return Ok(());
-            }
-            let mut inner = [0u8; EVENT_DATA];
-            let body = EventBody::parse(data).map_err(say)?;
-            let data = body.text(&mut inner).map_err(say)?;
-            self.ctx.fire_cluster_from(&body.name, data, origin).map(|_| ()).map_err(say)
-        })();
-        match result {
+    /// Carries out a message and writes its acknowledgement.
+    fn take(&self, text: &str, origin: Origin, answer: &mut heapless::String<256>) {
+        match self.carry_out(text, origin) {
             Ok(()) => {
                 let _ = answer.push_str("{\"ok\":true}");
             }
-            Err(message) => crate::service::write_error(answer, &message),
+            Err(Fault::Event(error)) => crate::service::write_error(answer, error),
+            Err(Fault::Refused(refusal)) => crate::service::write_error(answer, refusal),
         }
+    }
+
+    fn carry_out(&self, text: &str, origin: Origin) -> Result<(), Fault> {
+        let mut data = [0u8; EVENT_DATA];
+        let body = EventBody::parse(text)?;
+        let data = body.text(&mut data).map_err(|_| EventError::Data)?;
+        if body.name.as_str() != BROADCAST {
+            self.ctx.fire_from(&Event::User { name: &body.name, data }, origin);
+            return Ok(());
+        }
+        let mut inner = [0u8; EVENT_DATA];
+        let body = EventBody::parse(data)?;
+        let data = body.text(&mut inner).map_err(|_| EventError::Data)?;
+        self.ctx.fire_cluster_from(&body.name, data, origin).map(|_| ()).map_err(Fault::Refused)
+    }
+}
+
+/// Why a message was not carried out.
+enum Fault {
+    Event(EventError),
+    Refused(Refusal),
+}
+
+impl From<EventError> for Fault {
+    fn from(error: EventError) -> Self {
+        Self::Event(error)
     }
 }
 
@@ -128,10 +142,4 @@ fn write_cut(frame: &mut Outgoing, name: &str, payload: &str) {
         }
         end = payload.floor_char_boundary(end.saturating_sub(32));
     }
-}
-
-fn say(error: impl core::fmt::Display) -> heapless::String<128> {
-    let mut text = heapless::String::new();
-    let _ = write!(text, "{error}");
-    text
 }
