@@ -128,7 +128,9 @@ fn the_largest_events_arrive_whole() {
     let name = "n".repeat(32);
     // Plain text, quotes that double as JSON, control characters that grow sixfold, UTF-8, and nothing.
     let room = spore_wire::native::EVENT_MAX - name.len();
-    for data in ["x".repeat(room), "\"".repeat(room), "\u{1}".repeat(room), "ß".repeat(room / 2), String::new()] {
+    for data in
+        ["x".repeat(room), "\"".repeat(room), "\u{1}".repeat(room), "ß".repeat(room / 2), String::new()]
+    {
         let body = json!({ "event": name, "data": data }).to_string();
         let form = |text: &str| text.bytes().fold(String::new(), |form, byte| form + &format!("%{byte:02x}"));
         let (kind, body) = if body.len() <= 1_024 {
@@ -139,7 +141,8 @@ fn the_largest_events_arrive_whole() {
             // Too large for a request of 1,024 bytes in any encoding but this one.
             ("application/x-www-form-urlencoded", format!("event={name}&data={data}"))
         };
-        let response = sim.request(0, "POST", "/api/cluster/event", &[("Content-Type", kind)], body.as_bytes());
+        let response =
+            sim.request(0, "POST", "/api/cluster/event", &[("Content-Type", kind)], body.as_bytes());
         assert_eq!(response.status, 200, "{:?}: {}", data.get(..4), response.text());
         let heard = sim.wait("the event", far.event(&name)).unwrap();
         let heard = heard.as_str().unwrap();
@@ -171,7 +174,11 @@ fn what_is_too_much_is_refused_and_not_sent() {
     for path in ["/api/node/event", "/api/cluster/event"] {
         for (form, expected) in &cases {
             let (status, answer) = sim.post(0, path, form);
-            assert!(status == *expected && is_error(&answer), "{path} {}: {status} {answer}", &form[..form.len().min(40)]);
+            assert!(
+                status == *expected && is_error(&answer),
+                "{path} {}: {status} {answer}",
+                &form[..form.len().min(40)]
+            );
         }
     }
     // Five at once, then ten a second.

@@ -30,7 +30,8 @@ fn post(sim: &Sim, path: &str, form: &str) -> Option<u16> {
 
 /// The status of the node when no trial is open any more: whoever asks confirms the image.
 fn settled(sim: &Sim) -> Value {
-    let look = |sim: &Sim| Some(sim.answering(0)).filter(|status| status["lastUpdate"]["outcome"] != "pending");
+    let look =
+        |sim: &Sim| Some(sim.answering(0)).filter(|status| status["lastUpdate"]["outcome"] != "pending");
     sim.eventually(10, "the trial has ended", look).0
 }
 
@@ -48,7 +49,10 @@ fn an_update_survives_a_cut_at_every_flash_operation() {
         let status = settled(&sim);
         match status["version"].as_str().unwrap() {
             "0.1.0" => {
-                assert!(answer.is_err(), "operation {operation}: an installed image was announced and is lost");
+                assert!(
+                    answer.is_err(),
+                    "operation {operation}: an installed image was announced and is lost"
+                );
                 old += 1;
             }
             "1.1.0" => {
@@ -72,7 +76,12 @@ fn an_update_survives_a_cut_at_every_flash_operation() {
             sim.logs()
         );
         if completed {
-            println!("an update is {} operations: {} cuts, {old} left the old image, {} the new, 0 lost", operation - 1, operation - 1, new - 1);
+            println!(
+                "an update is {} operations: {} cuts, {old} left the old image, {} the new, 0 lost",
+                operation - 1,
+                operation - 1,
+                new - 1
+            );
             assert!(old > 35 && new > 1, "{old} {new}");
             return;
         }
@@ -111,7 +120,10 @@ fn rest(config: &Value) -> Value {
 fn settings_survive_a_cut_at_every_flash_operation() {
     let sim = Sim::new(1, 23);
     sim.run(3);
-    assert_eq!(post(&sim, "/api/node/config", "hostname=kitchen&label.app=mine&deadAfterMs=61000"), Some(200));
+    assert_eq!(
+        post(&sim, "/api/node/config", "hostname=kitchen&label.app=mine&deadAfterMs=61000"),
+        Some(200)
+    );
     let first = sim.get(0, "/api/node/config");
     let (mut old, mut new, mut writes) = (0, 0, 0);
     let mut current = sim.get(0, "/api/node/config");
@@ -121,8 +133,11 @@ fn settings_survive_a_cut_at_every_flash_operation() {
             cut_at(&sim, operation);
             let before = starts(&sim);
             let interval = 2_000 + (round * 10 + operation);
-            let answer =
-                post(&sim, "/api/node/config", &format!("label.round={round}-{operation}&heartbeatIntervalMs={interval}"));
+            let answer = post(
+                &sim,
+                "/api/node/config",
+                &format!("label.round={round}-{operation}&heartbeatIntervalMs={interval}"),
+            );
             let completed = starts(&sim) == before;
             if !completed {
                 sim.answering(0);
@@ -141,7 +156,13 @@ fn settings_survive_a_cut_at_every_flash_operation() {
             }
             current = config;
             if completed {
-                assert_eq!(answer, Some(200), "round {round} operation {operation} start {}\n{}", starts(&sim), sim.logs());
+                assert_eq!(
+                    answer,
+                    Some(200),
+                    "round {round} operation {operation} start {}\n{}",
+                    starts(&sim),
+                    sim.logs()
+                );
                 writes += 1;
                 break;
             }

@@ -65,7 +65,10 @@ fn the_list_is_narrowed_down_by_path_and_label() {
     let long = "x".repeat(65);
     for wrong in ["label=room", &format!("uri={long}"), &format!("label=a={long}")] {
         let response = sim.request(0, "GET", &format!("/api/cluster/services?{wrong}"), &[], &[]);
-        assert!(response.status == 422 && is_error(&serde_json::from_slice(&response.body).unwrap()), "{wrong}");
+        assert!(
+            response.status == 422 && is_error(&serde_json::from_slice(&response.body).unwrap()),
+            "{wrong}"
+        );
     }
 }
 
@@ -81,7 +84,8 @@ fn labels_of_services_and_settings_are_one_set() {
     sim.run(12);
     let seen = sim.get(1, "/api/cluster/members");
     let hostname = sim.hostname(0);
-    let seen = seen["members"].as_array().unwrap().iter().find(|member| member["hostname"] == hostname).unwrap();
+    let seen =
+        seen["members"].as_array().unwrap().iter().find(|member| member["hostname"] == hostname).unwrap();
     assert_eq!(seen["labels"], labels(&sim), "the others know");
     assert_eq!(sim.post(0, "/api/node/config", "label.role=&label.app=").0, 200);
     assert_eq!(labels(&sim), json!({ "role": "relay", "room": "attic" }));

@@ -44,7 +44,10 @@ fn the_six_tasks_run_as_often_as_the_seed_says() {
         assert_eq!([&task["enabled"], &task["running"], &task["autoStart"]], [&Value::Bool(true); 3]);
     }
     assert_eq!((&tasks[6]["name"], &tasks[6]["enabled"]), (&"relay.blink".into(), &false.into()));
-    assert!(status["system"]["freeHeap"].as_u64().unwrap() > 0 && status["system"]["uptime"].as_u64().unwrap() > 0);
+    assert!(
+        status["system"]["freeHeap"].as_u64().unwrap() > 0
+            && status["system"]["uptime"].as_u64().unwrap() > 0
+    );
     for (name, interval) in expected {
         if name != "discovery_listen" {
             let runs = runs(&sim, name, 60);
@@ -157,7 +160,10 @@ fn wrong_orders_are_refused_and_change_nothing() {
     assert_eq!(task(&sim, 0, "heartbeat")["interval"], 2_000);
     assert_eq!(sim.get(0, "/api/tasks/status")["summary"], before);
     for interval in [10, 3_600_000] {
-        assert_eq!(control(&sim, 0, &format!("task=heartbeat&action=set&interval={interval}"))["interval"], interval);
+        assert_eq!(
+            control(&sim, 0, &format!("task=heartbeat&action=set&interval={interval}"))["interval"],
+            interval
+        );
     }
 }
 
@@ -186,7 +192,10 @@ fn settings_outlast_a_restart_and_orders_to_tasks_do_not() {
         assert!(status == expected && is_error(&answer), "{form}: {status} {answer}");
         assert_eq!(sim.get(0, "/api/node/config"), config, "{form}: all or nothing");
     }
-    for order in [Command::Restart { node: "1".to_owned() }, Command::PowerCut { node: "1".to_owned(), at_flash_op: None }] {
+    for order in [
+        Command::Restart { node: "1".to_owned() },
+        Command::PowerCut { node: "1".to_owned(), at_flash_op: None },
+    ] {
         sim.order(order);
         sim.run(1);
         assert_eq!(sim.answering(0)["hostname"], "lamp");

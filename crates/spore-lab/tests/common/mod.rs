@@ -56,9 +56,10 @@ impl Sim {
         self.until(60, "every node sees every other ACTIVE", Cluster::converged)
     }
 
+    /// The last words of the first nodes.
     pub fn logs(&self) -> String {
         let cluster = self.cluster.borrow();
-        let logs = cluster.nodes().map(|node| node.view.log.last(30).join("\n"));
+        let logs = cluster.nodes().take(4).map(|node| node.view.log.last(30).join("\n"));
         logs.collect::<Vec<_>>().join("\n\n")
     }
 

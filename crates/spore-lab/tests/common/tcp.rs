@@ -20,7 +20,8 @@ impl Tcp {
         let mut socket = TcpSocket::new(stack, rx, tx);
         socket.set_nagle_enabled(false);
         socket.set_timeout(Some(Duration::from_secs(20)));
-        socket.connect((*to.ip(), to.port())).await.ok()?;
+        let connected = socket.connect((*to.ip(), to.port())).await;
+        connected.inspect_err(|error| println!("not connected: {error:?}")).ok()?;
         Some(Self { socket, received: Vec::new() })
     }
 

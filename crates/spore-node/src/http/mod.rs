@@ -13,9 +13,9 @@ mod ws;
 use crate::context::Context;
 use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX};
 use core::cell::{Cell, RefCell};
-use embassy_futures::select::select;
+use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
-use embassy_net::tcp::TcpSocket;
+use embassy_net::tcp::{State, TcpSocket};
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Timer, with_timeout};
@@ -149,7 +149,7 @@ fn peer(socket: &TcpSocket<'_>) -> Option<core::net::Ipv4Addr> {
 
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n\
-Connection: close\r\nContent-Length: 51\r\n\r\n{\"error\":\"all connections are busy; try again soon\"}";
+Connection: close\r\nContent-Length: 52\r\n\r\n{\"error\":\"all connections are busy; try again soon\"}";
 
 /// Listens only while all connections are busy, and tells whoever comes to come again.
 pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Overflow) -> ! {
@@ -165,27 +165,39 @@ pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Ove
             }
         };
         match select(socket.accept(PORT), free_again).await {
-            embassy_futures::select::Either::First(Ok(())) => {
-                // The request is read first: closing with unread bytes would reset the connection and lose the answer.
-                let _ = with_timeout(Duration::from_millis(500), async {
-                    let mut head = [0u8; 256];
-                    let mut last = [0u8; 4];
-                    while last != *b"\r\n\r\n" {
-                        let Ok(count @ 1..) = socket.read(&mut head).await else { return };
-                        for byte in head.iter().take(count) {
-                            last.rotate_left(1);
-                            last[3] = *byte;
-                        }
-                    }
-                    let _ = socket.write_all(BUSY).await;
-                    socket.close();
-                    let _ = socket.flush().await;
-                })
-                .await;
-                socket.abort();
+            Either::First(Ok(())) => {}
+            Either::First(Err(_)) => {
+                Timer::after(Duration::from_millis(100)).await;
+                continue;
             }
-            embassy_futures::select::Either::First(Err(_)) => Timer::after(Duration::from_millis(100)).await,
-            embassy_futures::select::Either::Second(()) => {}
+            Either::Second(()) if socket.state() == State::Listen => continue,
+            // A client was quicker than the connection that has become free.
+            Either::Second(()) => {
+                let _ = with_timeout(Duration::from_millis(500), socket.wait_write_ready()).await;
+            }
         }
+        // The request's head is read first and the rest after the answer: closing with unread bytes would reset
+        // the connection and lose the answer.
+        let _ = with_timeout(Duration::from_millis(500), async {
+            let mut piece = [0u8; 256];
+            let mut last = [0u8; 4];
+            let mut ended = false;
+            while !ended {
+                let Ok(count @ 1..) = socket.read(&mut piece).await else { return };
+                for byte in piece.iter().take(count) {
+                    last.rotate_left(1);
+                    last[3] = *byte;
+                    ended |= last == *b"\r\n\r\n";
+                }
+            }
+            let _ = socket.write_all(BUSY).await;
+            socket.close();
+            while matches!(socket.read(&mut piece).await, Ok(1..)) {}
+            let _ = socket.flush().await;
+        })
+        .await;
+        socket.abort();
+        // Lets the reset out: a client that was not answered shall not wait for ever.
+        let _ = with_timeout(Duration::from_millis(100), socket.flush()).await;
     }
 }
