@@ -28,7 +28,6 @@ pub mod discovery;
 pub mod events;
 pub mod hostname;
 pub mod intern;
-pub mod json;
 mod labels;
 pub mod limits;
 pub mod members;

@@ -87,6 +87,7 @@ impl<const N: usize> Default for Seen<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv4Addr;
     use proptest::prelude::*;
 
     fn id(origin: u8, boot: u16, number: u32) -> EventId {

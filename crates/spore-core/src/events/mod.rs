@@ -10,14 +10,14 @@ mod outgoing;
 
 pub use bus::{Bus, Callback, Full, SubscriberId, TooDeep};
 pub use dedup::Seen;
-pub use spore_wire::EventId;
 pub use log::{Cursor, Entry, Log, Origin};
 pub(crate) use outgoing::Bucket;
 pub use outgoing::{Outgoing, Refusal, ToSend};
+pub use spore_wire::EventId;
 
-use crate::json::{Text, TextOrNull};
 use crate::members::NodeRef;
 use core::fmt::{self, Write};
+use spore_wire::json::JsonWriter;
 
 /// The name under which [`Bus::on`] hears everything.
 pub const ANY: &str = "*";
@@ -89,28 +89,55 @@ impl<'a> Event<'a> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write_payload(&self, out: &mut impl Write) -> fmt::Result {
+    pub fn write_payload(&self, out: &mut dyn Write) -> fmt::Result {
+        let node = |node: NodeRef<'_>, out| {
+            object(out, |json| {
+                json.field("hostname", node.hostname)?;
+                json.key("ip")?;
+                json.display(&node.ip)?;
+                json.field("status", node.status.as_str())
+            })
+        };
         match *self {
-            Self::NodeDiscovered(node)
-            | Self::NodeStatusChanged(node)
-            | Self::NodeUpdated(node)
-            | Self::NodeLeft(node) => {
-                let (hostname, status) = (Text(node.hostname), node.status.as_str());
-                write!(out, r#"{{"hostname":{hostname},"ip":"{}","status":"{status}"}}"#, node.ip)
-            }
-            Self::WifiChanged { state, ssid, error } => {
-                let (state, ssid, error) = (Text(state), Text(ssid), TextOrNull(error));
-                write!(out, r#"{{"state":{state},"ssid":{ssid},"error":{error}}}"#)
-            }
-            Self::UpdateProgress { received, size } => {
-                write!(out, r#"{{"received":{received},"size":{size}}}"#)
-            }
-            Self::UpdateFinished { version, outcome, reason } => {
-                let (version, outcome, reason) = (Text(version), Text(outcome), TextOrNull(reason));
-                write!(out, r#"{{"version":{version},"outcome":{outcome},"reason":{reason}}}"#)
-            }
+            Self::NodeDiscovered(who)
+            | Self::NodeStatusChanged(who)
+            | Self::NodeUpdated(who)
+            | Self::NodeLeft(who) => node(who, out),
+            Self::WifiChanged { state, ssid, error } => object(out, |json| {
+                json.field("state", state)?;
+                json.field("ssid", ssid)?;
+                text_or_null(json, "error", error)
+            }),
+            Self::UpdateProgress { received, size } => object(out, |json| {
+                json.field_number("received", received)?;
+                json.field_number("size", size)
+            }),
+            Self::UpdateFinished { version, outcome, reason } => object(out, |json| {
+                json.field("version", version)?;
+                json.field("outcome", outcome)?;
+                text_or_null(json, "reason", reason)
+            }),
             Self::Raw(text) | Self::User { data: text, .. } => out.write_str(text),
         }
+    }
+}
+
+/// Writes one JSON object whose members the closure gives.
+fn object<'o>(
+    out: &'o mut dyn Write,
+    fill: impl FnOnce(&mut JsonWriter<&'o mut dyn Write>) -> fmt::Result,
+) -> fmt::Result {
+    let mut json = JsonWriter::new(out);
+    json.begin_object()?;
+    fill(&mut json)?;
+    json.end_object()
+}
+
+fn text_or_null<W: Write>(json: &mut JsonWriter<W>, key: &str, text: Option<&str>) -> fmt::Result {
+    json.key(key)?;
+    match text {
+        Some(text) => json.string(text),
+        None => json.null(),
     }
 }
 

@@ -6,8 +6,8 @@
 use crate::limits;
 use crate::time::{Duration, Instant};
 use core::fmt;
-use spore_wire::native::EVENT_MAX;
 use heapless::{String, Vec};
+use spore_wire::native::EVENT_MAX;
 
 /// When an event is sent again, in milliseconds after the first time.
 const REPEATS: [u64; 2] = [150, 500];
