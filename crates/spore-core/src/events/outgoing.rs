@@ -186,8 +186,8 @@ mod tests {
         let mut queue = Outgoing::<2>::new(10, 5);
         assert_eq!(queue.push(at(0), "", "x"), Err(Refusal::Name));
         assert_eq!(queue.push(at(0), &"n".repeat(33), "x"), Err(Refusal::Name));
-        assert_eq!(queue.push(at(0), "n", &"x".repeat(512)), Err(Refusal::TooLarge));
-        assert_eq!(queue.push(at(0), "n", &"x".repeat(511)), Ok(1));
+        assert_eq!(queue.push(at(0), "n", &"x".repeat(EVENT_MAX)), Err(Refusal::TooLarge));
+        assert_eq!(queue.push(at(0), "n", &"x".repeat(EVENT_MAX - 1)), Ok(1));
         assert_eq!(queue.push(at(0), "n", ""), Ok(2));
         assert_eq!(queue.push(at(0), "n", ""), Err(Refusal::Full));
         assert_eq!(queue.refused(), 4);
