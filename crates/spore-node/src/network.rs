@@ -40,12 +40,9 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
             state.access_point_clients = clients;
             state.wifi.next_at()
         });
-        let timer = async {
-            match deadline {
-                Some(at) => Timer::at(ctx.clock(at)).await,
-                None => core::future::pending().await,
-            }
-        };
+        // Nobody reports how the signal changes, nor that guests come and go.
+        let again = now_and_then(ctx.now(), deadline);
+        let timer = Timer::at(ctx.clock(again));
         let address = async {
             if has_address {
                 stack.wait_config_down().await;
@@ -87,6 +84,15 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
             }
         }
     }
+}
+
+/// When to look at the radio again: at the policy's deadline, and at least once a second.
+fn now_and_then(
+    now: spore_core::time::Instant,
+    deadline: Option<spore_core::time::Instant>,
+) -> spore_core::time::Instant {
+    let soon = now + spore_core::time::Duration::from_secs(1);
+    deadline.map_or(soon, |deadline| deadline.min(soon))
 }
 
 fn set_addressing(ctx: &Context<'_>, stack: Stack<'_>, addressing: Addressing) {

@@ -1,0 +1,236 @@
+//! WiFi as nodes live through it: wrong words, networks that vanish, set-up over the own access point.
+
+mod common;
+
+use common::Sim;
+use serde_json::{Value, json};
+use spore_core::wifi::{RadioCommand, RadioEvent};
+use spore_lab::control::Command;
+use spore_lab::{Cluster, Options};
+use spore_lan::air::{AccessPoint, Radio};
+use spore_lan::host::{Address, Host};
+use spore_lan::switch::Switch;
+use std::net::Ipv4Addr;
+
+/// A person's phone on the access point of a node.
+struct Phone {
+    host: Host,
+    _radio: Radio,
+}
+
+impl Phone {
+    /// Joins the open access point that the n-th node opens, when it does.
+    fn join(sim: &Sim, node: usize) -> Self {
+        let (air, ssid) = {
+            let cluster = sim.cluster.borrow();
+            let chip = cluster.nodes().nth(node).unwrap().chip_id();
+            (cluster.air().clone(), format!("spore-{chip:06x}"))
+        };
+        let (mut radio, device) = air.radio([2, 0, 0, 0, 9, node as u8]);
+        let host = Host::new::<4>(&sim.world.spawner(), device, Address::Dhcp, 9);
+        sim.wait("the phone joins the node's access point", async {
+            loop {
+                let ssid = ssid.as_str().try_into().unwrap();
+                radio.command(&RadioCommand::Join { ssid, passphrase: Default::default() });
+                if radio.event().await == RadioEvent::Joined {
+                    break;
+                }
+            }
+            host.up().await;
+        });
+        Self { host, _radio: radio }
+    }
+
+    fn request(&self, sim: &Sim, method: &str, path: &str, body: &str) -> Option<Value> {
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let call = self.host.request(Ipv4Addr::new(192, 168, 4, 1), method, path, &headers, body.as_bytes());
+        let response = sim.wait("an answer or none", call).ok()?;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        Some(serde_json::from_slice(&response.body).unwrap())
+    }
+
+    fn status(&self, sim: &Sim) -> Value {
+        // The node's radio is away now and then, to look for its network.
+        sim.eventually(30, "the node tells how its WiFi stands", |sim| {
+            self.request(sim, "GET", "/api/network/status", "")
+        })
+        .0
+    }
+}
+
+fn another_network(sim: &Sim, ssid: &str, passphrase: &str, on: bool) -> spore_lan::air::AccessPointId {
+    let cluster = sim.cluster.borrow();
+    let point = AccessPoint {
+        ssid: ssid.try_into().unwrap(),
+        passphrase: passphrase.try_into().unwrap(),
+        channel: 11,
+        rssi: -70,
+        bssid: [2, 0, 0, 0, 0, 2],
+        on,
+    };
+    cluster.air().add(point, cluster.switch())
+}
+
+#[test]
+fn the_right_words_connect() {
+    let sim = Sim::new(1, 81);
+    sim.run(3);
+    let status = sim.get(0, "/api/network/status");
+    let wifi = &status["wifi"];
+    assert_eq!(
+        (&wifi["mode"], &wifi["state"], &wifi["ssid"]),
+        (&"STA".into(), &"connected".into(), &"spore-lab".into())
+    );
+    assert_eq!(
+        (&wifi["connected"], &wifi["lastError"], &wifi["retryInMs"]),
+        (&true.into(), &Value::Null, &Value::Null)
+    );
+    assert_eq!((&wifi["channel"], &wifi["bssid"]), (&6.into(), &"02:00:00:00:00:01".into()));
+    assert!((-56..=-50).contains(&wifi["rssi"].as_i64().unwrap()));
+    assert_eq!(status["ip"], sim.ip(0).to_string());
+    assert_eq!((&status["gateway"], &status["netmask"]), (&"10.4.0.1".into(), &"255.255.0.0".into()));
+    assert_eq!(status["accessPoint"]["active"], false);
+}
+
+#[test]
+fn a_wrong_pass_phrase_opens_the_own_access_point_until_it_is_right() {
+    let sim = Sim::new(2, 82);
+    sim.converge();
+    sim.order(Command::AccessPoint { on: true, passphrase: Some("another pass phrase".to_owned()) });
+    let phone = Phone::join(&sim, 0);
+    sim.run(1);
+    let status = phone.status(&sim);
+    assert_eq!(
+        (&status["wifi"]["mode"], &status["wifi"]["lastError"]),
+        (&"AP_STA".into(), &"wrong passphrase".into()),
+        "{status:#}"
+    );
+    assert_eq!(
+        (&status["accessPoint"]["active"], &status["accessPoint"]["clients"]),
+        (&true.into(), &1.into())
+    );
+    assert_eq!(status["wifi"]["connected"], false);
+    let open = embassy_time::Instant::now();
+    println!("the access point is open after {} s", open.as_secs());
+    sim.order(Command::Heal);
+    let seconds = sim.until(90, "all are back", Cluster::converged);
+    println!("back {seconds} s after the network was healed");
+    sim.run(1);
+    let status = sim.get(0, "/api/network/status");
+    assert_eq!((&status["wifi"]["mode"], &status["accessPoint"]["active"]), (&"STA".into(), &false.into()));
+    assert_eq!((&status["wifi"]["lastError"], &status["wifi"]["attempts"]), (&Value::Null, &0.into()));
+    assert_eq!(sim.get(0, "/api/node/status")["boot"], 1, "no restart for want of a network");
+    drop(phone);
+}
+
+#[test]
+fn a_network_that_vanishes_is_waited_for() {
+    let sim = Sim::new(3, 83);
+    sim.converge();
+    sim.order(Command::AccessPoint { on: false, passphrase: None });
+    let phone = Phone::join(&sim, 1);
+    let status = phone.status(&sim);
+    assert_eq!(status["wifi"]["mode"], "AP_STA");
+    let error = status["wifi"]["lastError"].as_str().unwrap();
+    assert!(error == "not found" || error == "beacon lost", "{error}");
+    sim.run(120);
+    assert_eq!(phone.status(&sim)["wifi"]["mode"], "AP_STA", "it stays reachable");
+    sim.order(Command::AccessPoint { on: true, passphrase: None });
+    let seconds = sim.until(90, "all are back", Cluster::converged);
+    println!("back {seconds} s after the network came back");
+    for node in 0..3 {
+        let status = sim.get(node, "/api/network/status");
+        assert_eq!(
+            (&status["wifi"]["mode"], &status["accessPoint"]["active"]),
+            (&"STA".into(), &false.into())
+        );
+    }
+}
+
+#[test]
+fn without_credentials_a_node_is_set_up_over_its_own_access_point() {
+    let sim = Sim::with(Options { wifi: Some((String::new(), String::new())), ..Options::in_memory(1, 84) });
+    another_network(&sim, "home", "correct horse", true);
+    let phone = Phone::join(&sim, 0);
+    let status = phone.status(&sim);
+    assert_eq!(
+        (&status["wifi"]["mode"], &status["wifi"]["state"]),
+        (&"AP".into(), &"idle".into()),
+        "{status:#}"
+    );
+    assert_eq!(phone.request(&sim, "GET", "/api/node/config", "").unwrap()["wifiPassphraseSet"], false);
+    phone.request(&sim, "POST", "/api/network/wifi/scan", "").unwrap();
+    sim.run(3);
+    let scan = phone.request(&sim, "GET", "/api/network/wifi/scan", "").unwrap();
+    assert!(scan["networks"].as_array().unwrap().iter().any(|network| network["ssid"] == "home"), "{scan}");
+    let answer =
+        phone.request(&sim, "POST", "/api/network/wifi/config", "ssid=home&password=correct+horse").unwrap();
+    assert_eq!(answer["message"], "stored; connecting to home");
+    sim.run(5);
+    let status = sim.get(0, "/api/network/status");
+    assert_eq!((&status["wifi"]["mode"], &status["wifi"]["ssid"]), (&"STA".into(), &"home".into()));
+}
+
+#[test]
+fn other_credentials_are_taken_kept_and_never_shown() {
+    let sim = Sim::new(1, 85);
+    sim.run(3);
+    let secret = "Tr0ub4dor+3 &=";
+    another_network(&sim, "home net", secret, true);
+    for (form, status) in [
+        ("password=whatever1", 422),
+        ("ssid=&password=whatever1", 422),
+        ("ssid=home&password=short", 422),
+        ("ssid=123456789012345678901234567890123&password=", 422),
+    ] {
+        assert_eq!(sim.post(0, "/api/network/wifi/config", form).0, status, "{form}");
+    }
+    let form = "ssid=home+net&password=Tr0ub4dor%2B3+%26%3D";
+    let (status, answer) = sim.post(0, "/api/network/wifi/config", form);
+    assert_eq!(
+        (status, answer),
+        (200, json!({ "success": true, "message": "stored; connecting to home net" }))
+    );
+    sim.run(5);
+    let connected = |sim: &Sim| sim.get(0, "/api/network/status")["wifi"]["ssid"].clone();
+    assert_eq!(connected(&sim), "home net");
+    for command in [
+        Command::Restart { node: "1".to_owned() },
+        Command::PowerCut { node: "1".to_owned(), at_flash_op: None },
+    ] {
+        sim.order(command);
+        sim.run(5);
+        assert_eq!(connected(&sim), "home net", "it outlasts a restart");
+    }
+    assert_eq!(sim.get(0, "/api/node/config")["wifiPassphraseSet"], true);
+    let endpoints = sim.get(0, "/api/node/endpoints");
+    for endpoint in endpoints["endpoints"].as_array().unwrap() {
+        if endpoint["method"] == "GET" && endpoint["uri"] != "/ws" {
+            let uri = endpoint["uri"].as_str().unwrap();
+            let text = sim.request(0, "GET", uri, &[], &[]).text();
+            assert!(!text.contains("Tr0ub4dor") && !text.contains("passphrase\""), "{uri}");
+        }
+    }
+    assert!(!sim.logs().contains("Tr0ub4dor"));
+}
+
+#[test]
+fn a_scan_lists_the_networks_strongest_first() {
+    let sim = Sim::new(1, 86);
+    sim.run(3);
+    another_network(&sim, "weak", "", true);
+    let mut off = sim.get(0, "/api/network/wifi/scan");
+    assert_eq!(off, json!({ "scanning": false, "networks": [] }));
+    assert_eq!(sim.post(0, "/api/network/wifi/scan", "").1["message"], "scan started");
+    sim.run(0);
+    off = sim.get(0, "/api/network/wifi/scan");
+    assert_eq!(off["scanning"], true);
+    sim.run(3);
+    let scan = sim.get(0, "/api/network/wifi/scan");
+    assert_eq!(scan["scanning"], false);
+    let networks = scan["networks"].as_array().unwrap();
+    let names: Vec<_> = networks.iter().map(|network| network["ssid"].as_str().unwrap()).collect();
+    assert_eq!(names, ["spore-lab", "weak"]);
+    assert_eq!([&networks[0]["secured"], &networks[1]["secured"]], [true, false]);
+    assert_eq!(networks[1]["channel"], 11);
+}
