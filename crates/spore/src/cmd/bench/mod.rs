@@ -14,8 +14,8 @@ use report::Report;
 use stage::Stage;
 use std::time::Duration;
 
-/// What nodes that have just met still do: details of each other, catalogues. Longer than an interval of any task.
-const SETTLE: Duration = Duration::from_secs(12);
+/// Nodes that have just met still tell each other details: half a minute among 50.
+const SETTLE: Duration = Duration::from_secs(40);
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
