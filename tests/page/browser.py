@@ -25,6 +25,9 @@ class Browser(webdriver.Chrome):
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         super().__init__(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
 
+        self.set_page_load_timeout(15)
+        self.set_script_timeout(15)
+
     def quit(self):
         super().quit()
         shutil.rmtree(self.profile, ignore_errors=True)
@@ -37,3 +40,8 @@ class Browser(webdriver.Chrome):
     def size(self, width, height, phone=False):
         self.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                              {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone})
+
+    def restore(self):
+        """Takes back what `scheme` and `size` changed."""
+        self.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.scheme("light")
