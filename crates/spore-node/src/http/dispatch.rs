@@ -1,8 +1,9 @@
 //! From a request to an answer: one service for all paths, driven by the tables of routes and services.
 
-use super::answer::{Body, Filter, Streamed};
+use super::answer::{Body, Streamed};
 use super::params::{BodyKind, Params, ParamsError};
 use super::routes::{ROUTES, Route};
+use super::services::Filter;
 use super::{small, update, ws};
 use crate::context::Context;
 use crate::limits::BODY;

@@ -2,8 +2,11 @@
 
 mod answer;
 mod dispatch;
+mod members;
 pub mod params;
 mod routes;
+mod services;
+mod settings;
 mod small;
 mod socket;
 mod stream;

@@ -1,26 +1,23 @@
 //! The answers that fit into one buffer, and what their requests change.
 
-use super::answer::{Filter, Hex, address, labels, last_update, one_task};
+use super::answer::{Hex, address, last_update, one_task};
 use super::params::Params;
 use super::routes::Route;
+use super::settings::{config_area, set_config, set_wifi, settings};
 use crate::context::{Context, WifiOrder};
-use crate::network::{ACCESS_POINT_ADDRESS, after_answer};
-use crate::scheduler;
+use crate::network::ACCESS_POINT_ADDRESS;
 use crate::service::Reply;
 use crate::state::Update;
 use crate::store;
 use core::cell::RefCell;
 use core::fmt::{self, Write as _};
-use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use spore_boot::Installed;
-use spore_core::config::{Config, Value};
 use spore_core::events::{Event, Origin, Refusal};
 use spore_core::limits::EVENT_DATA;
 use spore_core::wifi::State as WifiState;
 use spore_image::FlashMap;
 use spore_wire::event::check_name;
-use spore_wire::json::{JsonWriter, Members};
 
 /// Answers one of the routes whose answer is small.
 pub(super) fn answer<F: NorFlash>(
@@ -61,7 +58,7 @@ pub(super) fn answer<F: NorFlash>(
     }
 }
 
-fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
+pub(super) fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
     reply.json(|json| {
         json.field_bool("success", true)?;
         json.key("message")?;
@@ -82,132 +79,6 @@ pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
         json.field_number("size", header.image_length())?;
         json.field("slot", installed.slot.as_str())
     });
-}
-
-fn settings<W: fmt::Write>(json: &mut JsonWriter<W>, config: &Config) -> fmt::Result {
-    for (key, value) in config.iter() {
-        json.key(key)?;
-        match value {
-            Value::Text(text) => json.string(text)?,
-            Value::Number(number) => json.number(number)?,
-            Value::Flag(flag) => json.bool(flag)?,
-            Value::Labels(all) => labels(json, all.iter())?,
-        }
-    }
-    Ok(())
-}
-
-/// The configuration area of the node's flash.
-fn config_area(ctx: &Context<'_>) -> Option<Range<u32>> {
-    let map = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes)).ok()?;
-    Some(map.config().offset..map.config().end())
-}
-
-/// Stores settings, then takes them over; says on the reply what went wrong.
-fn take_over<F: NorFlash>(
-    ctx: &Context<'_>,
-    flash: &RefCell<F>,
-    config: Config,
-    reply: &mut Reply<'_>,
-) -> bool {
-    let stored = match config_area(ctx) {
-        Some(area) => store::save(&mut *flash.borrow_mut(), area, &config),
-        None => Err(store::StoreError::Flash),
-    };
-    if let Err(error) = stored {
-        reply.error(503, error);
-        return false;
-    }
-    ctx.apply(config);
-    scheduler::apply_intervals(ctx);
-    true
-}
-
-fn set_config<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Params, reply: &mut Reply<'_>) {
-    let before = ctx.with(|state| state.config.clone());
-    let mut config = before.clone();
-    for (key, value, raw) in params.iter() {
-        let result = if key == "labels" && raw {
-            set_labels(&mut config, value)
-        } else if raw && !key.ends_with("Ms") {
-            // All settings but the times are texts.
-            Err(Wrong::NotText)
-        } else {
-            config.set(key, value).map_err(Wrong::Setting)
-        };
-        if let Err(wrong) = result {
-            return reply.error(422, format_args!("{key}: {wrong} (nothing was changed)"));
-        }
-    }
-    if let Err(error) = config.check() {
-        return reply.error(422, format_args!("{error} (nothing was changed)"));
-    }
-    let credentials = (before.credentials() != config.credentials()).then(|| config.credentials());
-    if !take_over(ctx, flash, config, reply) {
-        return;
-    }
-    if let Some(credentials) = credentials {
-        order_credentials(ctx, credentials);
-    }
-    reply.json(|json| ctx.with(|state| settings(json, &state.config)));
-}
-
-fn order_credentials(
-    ctx: &Context<'_>,
-    credentials: Option<(spore_core::wifi::Ssid, spore_core::wifi::Passphrase)>,
-) {
-    let (ssid, passphrase) = credentials.unwrap_or_default();
-    ctx.wifi_order.signal(WifiOrder::Credentials { ssid, passphrase, not_before: after_answer() });
-}
-
-enum Wrong {
-    Setting(spore_core::config::ConfigError),
-    Labels,
-    NotText,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Setting(error) => error.fmt(f),
-            Self::Labels => f.write_str("labels must be an object of texts"),
-            Self::NotText => f.write_str("must be a text"),
-        }
-    }
-}
-
-/// Replaces all labels by those of a JSON object.
-fn set_labels(config: &mut Config, json: &str) -> Result<(), Wrong> {
-    config.labels.clear();
-    for (key, value) in Members::new(json).map_err(|_| Wrong::Labels)? {
-        let (mut key_text, mut value_text) = ([0u8; 64], [0u8; 64]);
-        let key = key.unescape(&mut key_text).map_err(|_| Wrong::Labels)?;
-        let spore_wire::json::Value::Str(value) = value else { return Err(Wrong::Labels) };
-        let value = value.unescape(&mut value_text).map_err(|_| Wrong::Labels)?;
-        config
-            .labels
-            .set(key, value)
-            .map_err(|error| Wrong::Setting(spore_core::config::ConfigError::Label(error)))?;
-    }
-    Ok(())
-}
-
-fn set_wifi<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, params: &Params, reply: &mut Reply<'_>) {
-    let Some(ssid) = params.text("ssid").filter(|ssid| !ssid.is_empty()) else {
-        return reply.error(422, "ssid is missing; give the network's name, 1 to 32 bytes");
-    };
-    let mut config = ctx.with(|state| state.config.clone());
-    let set = config
-        .set("wifiSsid", ssid)
-        .and_then(|()| config.set("wifiPassphrase", params.text("password").unwrap_or_default()));
-    if let Err(error) = set {
-        return reply.error(422, format_args!("{error} (nothing was changed)"));
-    }
-    let credentials = config.credentials();
-    if take_over(ctx, flash, config, reply) {
-        order_credentials(ctx, credentials);
-        done(reply, format_args!("stored; connecting to {ssid}"));
-    }
 }
 
 fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut Reply<'_>) {
@@ -481,20 +352,4 @@ fn resources(ctx: &Context<'_>, reply: &mut Reply<'_>) {
         json.field("uptime_formatted", &formatted)?;
         json.end_object()
     });
-}
-
-impl Filter {
-    /// From the parameters of a request.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub(super) fn from_params(params: &Params) -> Result<Self, &'static str> {
-        let text = |name| heapless::String::try_from(params.text(name).unwrap_or_default());
-        let uri = text("uri").map_err(|_| "uri is longer than any endpoint's, 64 bytes")?;
-        let label: heapless::String<64> = text("label").map_err(|_| "label is longer than 64 bytes")?;
-        if !label.is_empty() && !label.contains('=') {
-            return Err("label must be key=value");
-        }
-        Ok(Self { uri, label })
-    }
 }
