@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 from urllib.parse import urlencode, urlsplit
 
@@ -81,8 +82,17 @@ class Case(unittest.TestCase):
 
     def api(self, path, **form):
         data = urlencode(form).encode() if form else None
-        with urllib.request.urlopen(urlsplit(self.url)._replace(path=path).geturl(), data, 10) as answer:
-            return json.load(answer)
+        url = urlsplit(self.url)._replace(path=path).geturl()
+
+        def ask():
+            try:
+                with urllib.request.urlopen(url, data, 10) as answer:
+                    return [json.load(answer)]
+            except urllib.error.HTTPError as error:
+                # The page, and what the browser has not yet closed, may have all the node's connections for a moment.
+                if error.code != 503:
+                    raise
+        return self.until(ask, f"an answer to {path}")[0]
 
     def fill(self, css, value):
         field = self.one(css)
@@ -229,10 +239,9 @@ class Page(Case):
         self.js("for(const d of document.querySelectorAll('#eps details'))d.open=true")
         for width in (320, 360, 768):
             self.browser.size(width, 780, phone=True)
-            wide = self.js("const w=arguments[0];return document.documentElement.scrollWidth<=w?[]:"
-                           "[...document.querySelectorAll('body *')].filter(e=>!e.closest('.scroll')&&"
-                           "e.getBoundingClientRect().right>w).map(e=>e.outerHTML.slice(0,80))", width)
-            self.assertEqual(wide, [], f"wider than {width}")
+            wide = self.js("return [...document.querySelectorAll('body *')].filter(e=>!e.closest('.scroll')&&"
+                           "e.getBoundingClientRect().right>arguments[0]).map(e=>e.outerHTML.slice(0,80))", width)
+            self.assertLessEqual(self.js("return document.documentElement.scrollWidth"), width, wide)
 
     def test_every_control_has_a_name(self):
         self.until(lambda: self.text("#cfgs label") and self.text("#tbody tr"), "forms")
