@@ -46,7 +46,9 @@ fn errors_are_told_in_words() {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let kind = [("Content-Type", "application/json")];
     let long = vec![b'a'; 1_025];
-    let cases: [(&str, &str, &[(&str, &str)], &[u8], u16, Option<&str>); 13] = [
+    /// Method, path, headers, body; status and `Allow`.
+    type Case<'c> = (&'c str, &'c str, &'c [(&'c str, &'c str)], &'c [u8], u16, Option<&'c str>);
+    let cases: [Case<'_>; 13] = [
         ("GET", "/nothing", &[], b"", 404, None),
         ("POST", "/api/node/status", &form, b"", 405, Some("GET")),
         ("GET", "/api/node/restart", &[], b"", 405, Some("POST")),

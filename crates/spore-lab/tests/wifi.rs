@@ -9,7 +9,6 @@ use spore_lab::control::Command;
 use spore_lab::{Cluster, Options};
 use spore_lan::air::{AccessPoint, Radio};
 use spore_lan::host::{Address, Host};
-use spore_lan::switch::Switch;
 use std::net::Ipv4Addr;
 
 /// A person's phone on the access point of a node.
