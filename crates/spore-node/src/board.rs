@@ -75,3 +75,58 @@ pub enum Exit {
     /// The trial of this image ran out of time: restart without confirming.
     TrialFailed,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::System;
+    use spore_boot::Boot;
+    use spore_image::{Header, Slot};
+
+    /// Hardware that is nothing but its name.
+    #[derive(Default)]
+    pub(crate) struct FakeSystem {
+        log: Vec<String>,
+    }
+
+    impl System for FakeSystem {
+        fn board(&self) -> &'static str {
+            "virtual"
+        }
+        fn chip_id(&self) -> u32 {
+            0x3f_9ec1
+        }
+        fn sdk_version(&self) -> &'static str {
+            "test"
+        }
+        fn cpu_mhz(&self) -> u8 {
+            80
+        }
+        fn flash_bytes(&self) -> u32 {
+            1024 * 1024
+        }
+        fn free_heap(&self) -> u32 {
+            1000
+        }
+        fn total_heap(&self) -> u32 {
+            2000
+        }
+        fn reset_reason(&self) -> &str {
+            "power on"
+        }
+        fn busy_micros(&self) -> u64 {
+            0
+        }
+        fn entropy(&mut self) -> u64 {
+            1
+        }
+        fn log(&mut self, line: &str) {
+            self.log.push(line.to_owned());
+        }
+    }
+
+    /// A first start of a confirmed image.
+    pub(crate) fn boot() -> Boot {
+        let header = Header::new("virtual", "spore", "1.0.0".parse().unwrap()).unwrap();
+        Boot { slot: Slot::A, header, trial: false, boot_count: 1, last_update: None }
+    }
+}

@@ -310,3 +310,79 @@ impl Subscription<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::tests::{FakeSystem, boot};
+    use embassy_futures::{block_on, poll_once};
+    use spore_core::config::Config;
+    use spore_lan as _;
+
+    fn state(system: &mut FakeSystem) -> State {
+        State::new(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[])
+    }
+
+    #[test]
+    fn callbacks_hear_what_they_asked_for_until_they_are_taken_off() {
+        let mut system = FakeSystem::default();
+        let state = state(&mut system);
+        let doors = Cell::new(0);
+        let all = Cell::new(0);
+        let (on_door, on_all) =
+            (|_: &Event<'_>| doors.set(doors.get() + 1), |_: &Event<'_>| all.set(all.get() + 1));
+        let ctx = Context::new(state, &mut system, &[]);
+        let door = ctx.on("door", &on_door).unwrap();
+        ctx.on(spore_core::events::ANY, &on_all).unwrap();
+        ctx.fire(&Event::User { name: "door", data: "open" });
+        ctx.fire(&Event::User { name: "window", data: "open" });
+        assert_eq!((doors.get(), all.get()), (1, 2));
+        assert!(ctx.off(door));
+        assert!(!ctx.off(door));
+        ctx.fire(&Event::User { name: "door", data: "shut" });
+        assert_eq!((doors.get(), all.get()), (1, 3));
+    }
+
+    #[test]
+    fn async_subscribers_get_each_event_once_and_only_later_ones() {
+        let mut system = FakeSystem::default();
+        let state = state(&mut system);
+        let ctx = Context::new(state, &mut system, &[]);
+        let mut buffer = [0; EVENT_NAME + EVENT_DATA];
+        ctx.fire(&Event::User { name: "door", data: "before" });
+        let mut subscription = ctx.subscribe("door");
+        assert!(poll_once(subscription.next(&mut buffer)).is_pending());
+        ctx.fire(&Event::User { name: "window", data: "" });
+        ctx.fire(&Event::User { name: "door", data: "one" });
+        ctx.fire(&Event::User { name: "door", data: "two" });
+        assert_eq!(block_on(subscription.next(&mut buffer)).payload, "one");
+        assert_eq!(block_on(subscription.next(&mut buffer)).payload, "two");
+        assert!(poll_once(subscription.next(&mut buffer)).is_pending());
+        for _ in 0..200 {
+            ctx.fire(&Event::User { name: "window", data: "rattles" });
+        }
+        ctx.fire(&Event::User { name: "door", data: "three" });
+        let entry = block_on(subscription.next(&mut buffer));
+        assert_eq!(entry.payload, "three");
+        assert!(entry.missed > 0, "the log holds fewer than 200 events");
+    }
+
+    #[test]
+    fn a_cluster_event_is_heard_here_at_once_and_numbered() {
+        let mut system = FakeSystem::default();
+        let state = state(&mut system);
+        let heard = Cell::new(0);
+        let on_event = |event: &Event<'_>| {
+            assert_eq!(*event, Event::User { name: "all", data: "lights on" });
+            heard.set(heard.get() + 1);
+        };
+        let ctx = Context::new(state, &mut system, &[]);
+        ctx.on("all", &on_event).unwrap();
+        let first = ctx.fire_cluster("all", "lights on").unwrap();
+        let second = ctx.fire_cluster("all", "lights on").unwrap();
+        assert_eq!((first.number, second.number, heard.get()), (1, 2, 2));
+        assert_eq!(ctx.fire_cluster("", "x"), Err(Refusal::Name));
+        assert_eq!(ctx.fire_cluster("all", &"x".repeat(600)), Err(Refusal::TooLarge));
+        assert_eq!(heard.get(), 2, "what is refused nobody hears");
+    }
+}

@@ -29,7 +29,7 @@ pub use spore_core::events::{Event, SubscriberId};
 
 use board::System;
 use core::cell::RefCell;
-use embassy_futures::join::{join, join_array, join5};
+use embassy_futures::join::{join, join_array, join3, join5};
 use embassy_futures::select::{Either, select};
 use embassy_net::driver::{Driver as _, HardwareAddress};
 use embassy_net::udp::{PacketMetadata, UdpSocket};
@@ -149,6 +149,15 @@ impl<B: Board> Node<'_, B> {
     /// When a service's tasks cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at
     /// its first start, and that a trial answers by going back to the image before.
     pub async fn run(self, start: Start<'_>) -> Exit {
+        self.run_with(start, async |_| ()).await
+    }
+
+    /// The same with an application of your own beside the node: async code with the node's context, for instance to wait
+    /// for events with [`Context::subscribe`]. When it ends the node goes on.
+    ///
+    /// # Panics
+    /// As [`Node::run`].
+    pub async fn run_with(self, start: Start<'_>, application: impl AsyncFnOnce(&Context<'_>)) -> Exit {
         let Self { stack, buffers: memory, mac, mut radio, mut flash, mut system } = self;
         let map = FlashMap::for_size(system.flash_bytes());
         let config = map
@@ -196,7 +205,7 @@ impl<B: Board> Node<'_, B> {
         let node = join5(
             network::run(&ctx, &mut radio, stack),
             join(udp::listen(&ctx, &socket, answers, listen), scheduler::run(&ctx, &socket)),
-            join(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash)),
+            join3(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash), application(&ctx)),
             join_array(connections),
             http::refuse(stack, &vacancy, &mut memory.overflow),
         );

@@ -59,8 +59,8 @@ pub trait Service {
         &[]
     }
 
-    /// Called once, before anything else.
-    fn start(&self, ctx: &Context<'_>) {
+    /// Called once, before anything else: the place for `ctx.on(name, callback)`.
+    fn start<'a>(&'a self, ctx: &Context<'a>) {
         let _ = ctx;
     }
 
