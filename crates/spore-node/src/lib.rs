@@ -69,7 +69,7 @@ impl Default for Memory {
 
 struct Buffers {
     connections: [http::Connection; limits::HTTP_CONNECTIONS],
-    overflow: http::Overflow,
+    overflow: [http::Overflow; limits::REFUSERS],
     fetch: fetch::Buffers,
     udp_rx: [u8; limits::UDP_RX],
     udp_tx: [u8; limits::UDP_TX],
@@ -86,7 +86,7 @@ impl Buffers {
     const fn new() -> Self {
         Self {
             connections: [const { http::Connection::new() }; limits::HTTP_CONNECTIONS],
-            overflow: http::Overflow::new(),
+            overflow: [const { http::Overflow::new() }; limits::REFUSERS],
             fetch: fetch::Buffers::new(),
             udp_rx: [0; limits::UDP_RX],
             udp_tx: [0; limits::UDP_TX],
@@ -207,7 +207,7 @@ impl<B: Board> Node<'_, B> {
             join(udp::listen(&ctx, &socket, answers, listen), scheduler::run(&ctx, &socket)),
             join3(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash), application(&ctx)),
             join_array(connections),
-            http::refuse(stack, &vacancy, &mut memory.overflow),
+            join_array(memory.overflow.each_mut().map(|memory| http::refuse(stack, &vacancy, memory))),
         );
         let leave = async {
             let exit = ctx.exit.wait().await;

@@ -25,7 +25,9 @@ pub const ANSWERS_TX_COUNT: usize = 32;
 pub const EVENT_LOG: usize = 2048;
 /// Networks kept of a scan.
 pub const SCAN: usize = 16;
-/// Sockets beside those of HTTP connections: the refusing one, the fetching one, two for datagrams, DHCP, one spare.
-pub const OTHER_SOCKETS: usize = 6;
+/// Connections that only say that all others are busy, 0.8 KB each. Two, so that one listens while the other says it.
+pub const REFUSERS: usize = 2;
+/// Sockets beside those of HTTP connections: the refusing ones, the fetching one, two for datagrams, DHCP, one spare.
+pub const OTHER_SOCKETS: usize = REFUSERS + 5;
 /// HTTP connections served at the same time. Each costs its buffers and its future, see the size test of spore-lab.
 pub const HTTP_CONNECTIONS: usize = 4;

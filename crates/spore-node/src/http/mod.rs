@@ -14,13 +14,14 @@ mod update;
 mod ws;
 
 use crate::context::Context;
-use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX};
+use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSERS};
 use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
 use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_net::tcp::{State, TcpSocket};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::signal::Signal;
+use embassy_sync::waitqueue::MultiWakerRegistration;
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_async::Write as _;
 use embedded_storage::nor_flash::NorFlash;
@@ -60,7 +61,7 @@ impl Default for Connection {
     }
 }
 
-/// Buffers of the connection that refuses.
+/// Buffers of a connection that refuses.
 pub struct Overflow {
     rx: [u8; 512],
     tx: [u8; 256],
@@ -79,21 +80,33 @@ impl Default for Overflow {
     }
 }
 
-/// How many connections wait for a client; wakes the overflow connection when that changes.
+/// How many connections wait for a client.
 pub struct Vacancy {
     listening: Cell<usize>,
-    changed: Signal<NoopRawMutex, ()>,
+    waiters: RefCell<MultiWakerRegistration<{ REFUSERS }>>,
 }
 
 impl Vacancy {
     /// Nobody listens yet.
     pub const fn new() -> Self {
-        Self { listening: Cell::new(0), changed: Signal::new() }
+        Self { listening: Cell::new(0), waiters: RefCell::new(MultiWakerRegistration::new()) }
     }
 
     fn set(&self, listening: usize) {
         self.listening.set(listening);
-        self.changed.signal(());
+        self.waiters.borrow_mut().wake();
+    }
+
+    /// Waits until a connection is free, or until all are busy.
+    async fn until(&self, free: bool) {
+        poll_fn(|task| {
+            if (self.listening.get() > 0) == free {
+                return Poll::Ready(());
+            }
+            self.waiters.borrow_mut().register(task.waker());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -157,17 +170,10 @@ Connection: close\r\nContent-Length: 52\r\n\r\n{\"error\":\"all connections are 
 /// Listens only while all connections are busy, and tells whoever comes to come again.
 pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Overflow) -> ! {
     loop {
-        while vacancy.listening.get() > 0 {
-            vacancy.changed.wait().await;
-        }
+        vacancy.until(false).await;
         let mut socket = TcpSocket::new(stack, &mut memory.rx, &mut memory.tx);
         socket.set_timeout(Some(Duration::from_secs(3)));
-        let free_again = async {
-            while vacancy.listening.get() == 0 {
-                vacancy.changed.wait().await;
-            }
-        };
-        match select(socket.accept(PORT), free_again).await {
+        match select(socket.accept(PORT), vacancy.until(true)).await {
             Either::First(Ok(())) => {}
             Either::First(Err(_)) => {
                 Timer::after(Duration::from_millis(100)).await;
@@ -199,8 +205,10 @@ pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Ove
             let _ = socket.flush().await;
         })
         .await;
-        socket.abort();
-        // Lets the reset out: a client that was not answered shall not wait for ever.
-        let _ = with_timeout(Duration::from_millis(100), socket.flush()).await;
+        if !matches!(socket.state(), State::Closed | State::TimeWait) {
+            socket.abort();
+            // Lets the reset out: a client that was not answered shall not wait for ever.
+            let _ = with_timeout(Duration::from_millis(100), socket.flush()).await;
+        }
     }
 }
