@@ -58,6 +58,8 @@ pub struct Boot {
     pub boot_count: u32,
     /// How the last update ended.
     pub last_update: Option<LastUpdate>,
+    /// Whether it ended at this very start, by going back.
+    pub update_ended: bool,
 }
 
 /// Neither slot holds an image that could be started.
@@ -104,6 +106,7 @@ pub fn select<F: NorFlash>(
         NoBootableSlot { a: SlotFault::Flash(kind), b: SlotFault::Flash(kind) }
     })?;
     let active_before = before.as_ref().map(|record| record.active);
+    let update_before = before.as_ref().and_then(|record| record.last_update.clone());
     let mut check = |slot: Slot| SlotCheck::new(map, slot, board).run(flash).map(|verified| verified.header);
     let (mut next, image) = match before {
         None => first_that_is_whole(&mut check)?,
@@ -119,6 +122,7 @@ pub fn select<F: NorFlash>(
     {
         last.version = header(flash, map, next.active.other()).ok().map(|header| header.version);
     }
+    let update_ended = next.last_update != update_before;
     next.boot_count = next.boot_count.saturating_add(1);
     let trial = matches!(next.state, State::Trial { .. });
     let written = record::write(flash, map, &next);
@@ -132,6 +136,7 @@ pub fn select<F: NorFlash>(
             trial: false,
             boot_count: next.boot_count,
             last_update: next.last_update,
+            update_ended,
         });
     }
     Ok(Boot {
@@ -140,6 +145,7 @@ pub fn select<F: NorFlash>(
         trial,
         boot_count: next.boot_count,
         last_update: next.last_update,
+        update_ended,
     })
 }
 

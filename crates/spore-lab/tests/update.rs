@@ -144,6 +144,9 @@ fn images_that_fail_go_back_within_a_minute() {
         let told = serde_json::json!({ "version": "6.6.6", "outcome": "reverted", "reason": reason });
         assert_eq!((&status["lastUpdate"], &status["version"]), (&told, &"0.1.0".into()));
         assert_eq!(sim.get(0, PATH)["lastUpdate"], told);
+        // Told once, at the start that went back (`update_finished` is fired beside this line).
+        let line = format!("update: 6.6.6 reverted: {reason}");
+        assert_eq!(sim.logs().matches(&line).count(), 1, "{}", sim.logs());
         sim.converge();
         install(&sim, 0, &image("1.1.0", Act::Healthy, 9_000));
         sim.eventually(30, "a good image is taken after the bad one", |sim| {

@@ -127,6 +127,6 @@ pub(crate) mod tests {
     /// A first start of a confirmed image.
     pub(crate) fn boot() -> Boot {
         let header = Header::new("virtual", "spore", "1.0.0".parse().unwrap()).unwrap();
-        Boot { slot: Slot::A, header, trial: false, boot_count: 1, last_update: None }
+        Boot { slot: Slot::A, header, trial: false, boot_count: 1, last_update: None, update_ended: false }
     }
 }

@@ -197,6 +197,8 @@ impl<B: Board> Node<'_, B> {
             if ctx.with(|state| state.boot.trial) { " on trial" } else { "" },
         ));
 
+        tell_reverted(&ctx);
+
         let vacancy = http::Vacancy::new();
         let connections = memory
             .connections
@@ -220,6 +222,19 @@ impl<B: Board> Node<'_, B> {
             Either::Second(_) => Exit::Restart,
         }
     }
+}
+
+/// Tells of an update that was taken back at this start.
+fn tell_reverted(ctx: &Context<'_>) {
+    let ended = ctx.with(|state| state.last_update.clone().filter(|_| state.boot.update_ended));
+    let Some(last) = ended else { return };
+    let mut reason = heapless::String::<64>::new();
+    // The longest reason has 56 bytes.
+    let _ = core::fmt::write(&mut reason, format_args!("{}", last.reason));
+    let version = last.version.as_ref().map_or("", |version| version.as_str());
+    let outcome = last.outcome.as_str();
+    ctx.log(format_args!("update: {version} {outcome}: {reason}"));
+    ctx.fire(&Event::UpdateFinished { version, outcome, reason: Some(&reason) });
 }
 
 /// Sees a trial through: confirms the image or gives it up.
