@@ -1,6 +1,6 @@
 //! The smallest SPORE service: one endpoint, one parameter, one event.
 //!
-//! Copy this folder, rename it, and hand your service to `spore_node::run` beside the others.
+//! Copy this folder, rename it, and hand your service to the node beside the others (`spore_node::Start`).
 #![no_std]
 #![forbid(unsafe_code)]
 
