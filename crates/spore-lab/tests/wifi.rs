@@ -171,6 +171,38 @@ fn without_credentials_a_node_is_set_up_over_its_own_access_point() {
 }
 
 #[test]
+fn a_deaf_image_goes_back_even_if_somebody_hears_it_over_its_own_access_point() {
+    let sim = Sim::new(2, 86);
+    sim.converge();
+    let deaf = common::image("6.6.6", spore_image::behaviour::Act::NoNetwork, 9_000);
+    assert_eq!(sim.upload(0, &deaf).0, 200);
+    sim.run(2);
+    let phone = Phone::join(&sim, 0);
+    phone.status(&sim);
+    sim.run(60);
+    drop(phone);
+    let status = sim.answering(0);
+    assert_eq!(status["version"], "0.1.0", "{status:#}");
+    assert_eq!(status["lastUpdate"]["outcome"], "reverted");
+}
+
+#[test]
+fn without_credentials_an_image_is_confirmed_over_the_own_access_point() {
+    let sim = Sim::with(Options { wifi: Some((String::new(), String::new())), ..Options::in_memory(1, 87) });
+    let phone = Phone::join(&sim, 0);
+    let image = common::image("1.1.0", spore_image::behaviour::Act::Healthy, 9_000);
+    let call = phone.host.request(Ipv4Addr::new(192, 168, 4, 1), "POST", "/api/node/update", &[], &image);
+    assert_eq!(sim.wait("the answer to the upload", call).unwrap().status, 200);
+    drop(phone);
+    sim.run(2);
+    let phone = Phone::join(&sim, 0);
+    phone.status(&sim);
+    sim.run(60);
+    let status = phone.request(&sim, "GET", "/api/node/status", "").unwrap();
+    assert_eq!((&status["version"], &status["image"]["state"]), (&"1.1.0".into(), &"confirmed".into()));
+}
+
+#[test]
 fn other_credentials_are_taken_kept_and_never_shown() {
     let sim = Sim::new(1, 85);
     sim.run(3);

@@ -9,7 +9,7 @@ use embassy_futures::select::{Either4, select4};
 use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, Stack, StaticConfigV4};
 use embassy_time::{Instant, Timer};
 use spore_core::events::Event;
-use spore_core::wifi::{Addressing, Network, Output, RadioCommand, RadioEvent, Ssid};
+use spore_core::wifi::{Addressing, Network, Output, Policy, RadioCommand, RadioEvent, Ssid, State};
 
 /// Address of a node on its own access point.
 pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
@@ -64,7 +64,7 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 ctx.with(|state| {
                     state.address = address;
                     state.wifi.address(now, has_address);
-                    state.trial.network(has_address);
+                    state.trial.network(has_address && is_on_its_network(&state.wifi));
                 });
                 ctx.schedule.signal(());
             }
@@ -84,6 +84,12 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
             }
         }
     }
+}
+
+/// Whether the node is where it belongs: on the network it has credentials for, or, without any, on its own access point. An
+/// image on trial that only opens its access point because it cannot join must not pass.
+fn is_on_its_network(wifi: &Policy) -> bool {
+    wifi.state() == State::Connected || wifi.ssid().is_none()
 }
 
 /// When to look at the radio again: at the policy's deadline, and at least once a second.
