@@ -18,7 +18,7 @@ pub struct Config {
     pub hostname: Option<Hostname>,
     /// Network to join, empty for none.
     pub wifi_ssid: Ssid,
-    /// Its pass phrase: empty, or 8 to 63 bytes. Secret: no output of this module shows it.
+    /// Its pass phrase: empty, or 8 to 63 printable ASCII characters. Secret: no output of this module shows it.
     pub wifi_passphrase: Passphrase,
     /// How long joining, and then getting an address, may take: 1,000 to 120,000.
     pub wifi_connect_timeout_ms: u32,
@@ -85,7 +85,7 @@ pub enum ConfigError {
     Hostname,
     /// The network name exceeds 32 bytes.
     Ssid,
-    /// The pass phrase is neither empty nor 8 to 63 bytes.
+    /// The pass phrase is neither empty nor 8 to 63 printable ASCII characters.
     Passphrase,
     /// The label is malformed or there is no room for it.
     Label(NameError),
@@ -104,7 +104,9 @@ impl fmt::Display for ConfigError {
                 f.write_str("hostname must be 1 to 24 of A-Z a-z 0-9 . _ - (empty: from the chip id)")
             }
             Self::Ssid => f.write_str("wifiSsid has at most 32 bytes"),
-            Self::Passphrase => f.write_str("wifiPassphrase must be empty or have 8 to 63 bytes"),
+            Self::Passphrase => {
+                f.write_str("wifiPassphrase must be empty or 8 to 63 printable ASCII characters")
+            }
             Self::Label(error) => write!(f, "label: {error}"),
             Self::InactiveNotBeforeDead => f.write_str("inactiveAfterMs must be less than deadAfterMs"),
             Self::TooSeldomForInactive => {
@@ -308,7 +310,9 @@ fn millis(ms: u32) -> Duration {
 }
 
 fn check_passphrase(passphrase: &str) -> Result<(), ConfigError> {
-    if matches!(passphrase.len(), 0 | 8..=63) { Ok(()) } else { Err(ConfigError::Passphrase) }
+    // IEEE 802.11-2020, J.4: printable ASCII.
+    let printable = passphrase.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if printable && matches!(passphrase.len(), 0 | 8..=63) { Ok(()) } else { Err(ConfigError::Passphrase) }
 }
 
 #[cfg(test)]
