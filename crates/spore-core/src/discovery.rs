@@ -8,6 +8,7 @@
 
 use crate::events::Bucket;
 use crate::members::{Kind, MemberRef};
+use crate::rng::Rng;
 use crate::time::{Duration, Instant};
 use core::net::Ipv4Addr;
 use spore_wire::{Details, Text};
@@ -56,15 +57,22 @@ pub struct Discovery {
     discovery_sent: Option<Instant>,
     heartbeat_sent: Option<Instant>,
     answers: Bucket,
+    rng: Rng,
+    crowd: u32,
+    /// Discoveries of Rust nodes to let pass before the next is answered.
+    skip: u64,
 }
 
 impl Discovery {
     /// Nothing said yet.
-    pub const fn new() -> Self {
+    pub const fn new(seed: u64) -> Self {
         Self {
             discovery_sent: None,
             heartbeat_sent: None,
             answers: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
+            rng: Rng::new(seed),
+            crowd: 0,
+            skip: 0,
         }
     }
 
@@ -94,7 +102,7 @@ impl Discovery {
         let rust = member.is_some_and(|member| member.kind() == Kind::Rust);
         match text {
             Text::Discovery => {
-                let answer = !rust || self.answers.take(now);
+                let answer = !rust || self.takes_turn(now);
                 reaction.answer = answer.then_some(Answer::Response);
             }
             Text::Heartbeat { .. } if rust => {}
@@ -117,6 +125,27 @@ impl Discovery {
     }
 }
 
+impl Discovery {
+    /// How many members there are, more or less: the more, the more of their discoveries are let pass.
+    pub fn set_crowd(&mut self, members: usize) {
+        self.crowd = u32::try_from(members).unwrap_or(u32::MAX);
+    }
+
+    /// Whether it is this asker's turn. Nodes ask in a steady rhythm, so a mere limit would always serve the same two; a
+    /// random number of askers is let pass instead, and everybody's turn comes.
+    fn takes_turn(&mut self, now: Instant) -> bool {
+        if self.skip > 0 {
+            self.skip = self.skip.saturating_sub(1);
+            return false;
+        }
+        if !self.answers.take(now) {
+            return false;
+        }
+        self.skip = self.rng.below(u64::from(self.crowd));
+        true
+    }
+}
+
 /// What to answer to a Rust node that told of itself: the own details, if it is new or has restarted, for then it knows
 /// nobody. `member` is what was known of it before, as for [`Discovery::on_text`].
 pub fn on_details(member: Option<MemberRef<'_>>, details: &Details) -> Option<Answer> {
@@ -124,12 +153,6 @@ pub fn on_details(member: Option<MemberRef<'_>>, details: &Details) -> Option<An
         member.kind() == Kind::Rust && details.boot.is_none_or(|boot| boot == member.boot())
     });
     (details.spore.is_some() && !known).then_some(Answer::NodeUpdate)
-}
-
-impl Default for Discovery {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 fn round_trip(sent: Option<Instant>, now: Instant) -> Option<Duration> {
@@ -157,7 +180,7 @@ mod tests {
 
     #[test]
     fn own_broadcasts_are_ignored() {
-        let mut rules = Discovery::new();
+        let mut rules = Discovery::new(1);
         for text in [Text::Discovery, BEAT, Text::Response { hostname: "p" }] {
             assert_eq!(rules.on_text(at(0), OWN, OWN, None, &text), Reaction::default());
         }
@@ -165,7 +188,7 @@ mod tests {
 
     #[test]
     fn discoveries_of_strangers_and_text_nodes_are_always_answered() {
-        let mut rules = Discovery::new();
+        let mut rules = Discovery::new(1);
         let text = peer(Kind::Text, true);
         for _ in 0..10 {
             for member in [None, text.get(PEER)] {
@@ -177,7 +200,7 @@ mod tests {
 
     #[test]
     fn discoveries_of_rust_nodes_are_answered_twice_a_second() {
-        let mut rules = Discovery::new();
+        let mut rules = Discovery::new(1);
         let rust = peer(Kind::Rust, true);
         let answers = (0..10_000)
             .filter(|ms| rules.on_text(at(*ms), PEER, OWN, rust.get(PEER), &Text::Discovery).answer.is_some())
@@ -188,7 +211,7 @@ mod tests {
 
     #[test]
     fn heartbeats_get_the_details_their_generation_waits_for() {
-        let mut rules = Discovery::new();
+        let mut rules = Discovery::new(1);
         let mut answer = |members: Option<&Members<1>>| {
             rules.on_text(at(0), PEER, OWN, members.and_then(|m| m.get(PEER)), &BEAT).answer
         };
@@ -200,7 +223,7 @@ mod tests {
 
     #[test]
     fn latency_is_measured_from_the_own_question() {
-        let mut rules = Discovery::new();
+        let mut rules = Discovery::new(1);
         let response = Text::Response { hostname: "p" };
         let info = Text::NodeInfo { hostname: "p", json: "" };
         let latency = |rules: &mut Discovery, now, text: &Text<'_>| {
@@ -216,5 +239,29 @@ mod tests {
         assert_eq!(latency(&mut rules, 1530, &info), Some(30));
         assert_eq!(latency(&mut rules, 2999, &response), Some(1999));
         assert_eq!(latency(&mut rules, 3000, &response), None);
+    }
+
+    #[test]
+    fn in_a_steady_rhythm_everybody_gets_an_answer_now_and_then() {
+        let mut members = Members::<16>::new(Thresholds::DEFAULT);
+        let peers: Vec<Ipv4Addr> = (1..=12).map(|n| Ipv4Addr::new(10, 4, 0, 100 + n)).collect();
+        let rust = Evidence { hostname: Some("peer"), kind: Some(Kind::Rust), discovers: true };
+        for peer in &peers {
+            members.heard(at(0), *peer, rust);
+        }
+        let mut rules = Discovery::new(7);
+        rules.set_crowd(members.len());
+        let mut answered = std::collections::BTreeMap::new();
+        for second in 0..120 {
+            for (n, peer) in peers.iter().enumerate() {
+                let now = at(second * 1000 + n as u64 * 80);
+                if rules.on_text(now, *peer, OWN, members.get(*peer), &Text::Discovery).answer.is_some() {
+                    *answered.entry(*peer).or_insert(0) += 1;
+                }
+            }
+        }
+        let total: u32 = answered.values().sum();
+        assert!((120..=241).contains(&total), "about two a second at most: {total}");
+        assert_eq!(answered.len(), peers.len(), "{answered:?}");
     }
 }

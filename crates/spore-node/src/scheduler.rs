@@ -177,6 +177,7 @@ fn update_statuses(ctx: &Context<'_>) {
     let mut left = heapless::Vec::<(Ipv4Addr, Hostname, Status), 16>::new();
     ctx.with(|state| {
         state.cpu.sample(now, busy);
+        state.discovery.set_crowd(state.members.len());
         state.members.tick(now, |change| match change {
             Change::Status { node, .. } => {
                 let _ = changed.push(node.ip);

@@ -149,7 +149,7 @@ impl State {
             catalogues: Foreign::new(),
             catalogue: 0,
             tasks: Tasks::new(),
-            discovery: Discovery::new(),
+            discovery: Discovery::new(rng.next_u64()),
             seen: Seen::new(),
             outgoing: Outgoing::new(EVENT_RATE.0, EVENT_RATE.1),
             cpu: CpuUsage::new(),
