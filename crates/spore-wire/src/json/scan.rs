@@ -68,7 +68,7 @@ enum State {
     Escape {
         key: bool,
     },
-    /// In `\uXXXX`: what is known of it, and how many digits are missing.
+    /// In an escape of four digits: what is known of it, and how many digits are missing.
     Unicode {
         key: bool,
         code: u16,
@@ -395,7 +395,7 @@ impl<const N: usize> Scanner<N> {
         }
     }
 
-    /// One `\uXXXX`.
+    /// One escape of four digits.
     fn push_code(&mut self, code: u16) {
         let pair = [self.high, code];
         if self.high != 0
