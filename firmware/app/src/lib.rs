@@ -1,0 +1,2 @@
+//! spore-firmware.
+#![no_std]

@@ -1,0 +1,2 @@
+//! spore-bootloader.
+#![no_std]

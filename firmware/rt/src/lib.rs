@@ -1,0 +1,2 @@
+//! spore-rt.
+#![no_std]

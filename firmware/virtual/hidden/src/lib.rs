@@ -1,0 +1,2 @@
+//! spore-hidden.
+#![no_std]

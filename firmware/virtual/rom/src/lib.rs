@@ -1,0 +1,2 @@
+//! spore-rom.
+#![no_std]

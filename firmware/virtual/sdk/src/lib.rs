@@ -1,0 +1,2 @@
+//! spore-sdk.
+#![no_std]
