@@ -101,11 +101,11 @@ class Node:
             body, kind = urllib.parse.urlencode(params), "application/x-www-form-urlencoded"
         return self.patient(lambda: self.request("POST", path, body, {"Content-Type": kind}))
 
-    def patient(self, ask):
+    def patient(self, ask, status=lambda answer: answer.status):
         """Asks again while the node says that it is busy."""
         for _ in range(20):
             answer = ask()
-            if answer.status != 503:
+            if status(answer) != 503:
                 break
             time.sleep(0.2)
         return answer

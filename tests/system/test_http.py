@@ -10,6 +10,11 @@ from harness import wait_until
 
 
 def exchange(node, request, timeout=30):
+    """Sends bytes and reads until the node closes, or nothing comes any more. A busy node (503) is asked again."""
+    return node.patient(lambda: ask(node, request, timeout), status_of)
+
+
+def ask(node, request, timeout=30):
     """Sends bytes and reads until the node closes, or nothing comes any more."""
     with node.raw(timeout) as connection:
         answer = b""
@@ -193,7 +198,7 @@ def test_when_all_connections_are_busy_the_next_is_told_so(nodes):
                 connection = held.enter_context(node.raw())
                 connection.sendall(b"GET /api/node/status HTTP/1.1\r\nHost: x\r\n")
             time.sleep(0.2)
-            answer = exchange(node, b"GET /api/network/status HTTP/1.1\r\nHost: x\r\n\r\n", 5)
+            answer = ask(node, b"GET /api/network/status HTTP/1.1\r\nHost: x\r\n\r\n", 5)
         if status_of(answer) == 503:
             refusal = answer
             break

@@ -24,8 +24,7 @@ fn raw(sim: &Sim, bytes: &[u8]) -> Option<Response> {
     sim.wait("an answer", async {
         tcp.send(bytes).await;
         let response = tcp.response().await;
-        tcp.close();
-        tcp.ended().await;
+        tcp.hang_up().await;
         response
     })
 }
@@ -272,6 +271,36 @@ fn lengths_that_cannot_be_are_harmless() {
         assert!((400..=431).contains(&response.status), "{}", response.status);
     }
     assert_eq!(sim.get(0, "/api/relay/status")["switched"], 0, "no refused request has done anything");
+    lives(&sim);
+}
+
+#[test]
+fn what_makes_no_sense_ends_its_connection() {
+    let sim = sim(60);
+    let heads = [
+        "POST /api/node/update HTTP/1.1\r\nContent-Length: 1e3\r\n\r\nevent=x",
+        "POST /api/relay HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /api/relay HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\nstate=toggle",
+        "GET /\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+    ];
+    // Three times as many as there are connections, one directly after the other.
+    for head in heads.iter().cycle().take(12) {
+        let mut tcp = sim.connect(0);
+        let start = Instant::now();
+        sim.wait("the node hangs up", async {
+            tcp.send(head.as_bytes()).await;
+            let response = tcp.response().await.expect("an answer");
+            assert!(matches!(response.status, 400 | 413), "{head:?}: {}", response.text());
+            assert_eq!(response.header("connection"), Some("close"), "{head:?}");
+            // Nothing is sent after it, and nobody waits for the client.
+            assert_eq!(tcp.take(1).await, None, "{head:?}");
+        });
+        println!("{head:?}: ended after {} ms", start.elapsed().as_millis());
+        assert!(start.elapsed() < Duration::from_secs(1), "{head:?}");
+        sim.wait("the client's end", tcp.hang_up());
+    }
     lives(&sim);
 }
 

@@ -109,4 +109,11 @@ impl Tcp {
     pub fn close(&mut self) {
         self.socket.close();
     }
+
+    /// Ends the connection; returns when the other side knows that and has ended it, too.
+    pub async fn hang_up(&mut self) {
+        self.close();
+        self.ended().await;
+        let _ = self.socket.flush().await;
+    }
 }

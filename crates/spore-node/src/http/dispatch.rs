@@ -4,6 +4,7 @@ use super::answer::{Body, Streamed};
 use super::params::{BodyKind, Params, ParamsError};
 use super::routes::{ROUTES, Route};
 use super::services::Filter;
+use super::socket::Ending;
 use super::{small, update, ws};
 use crate::context::Context;
 use crate::limits::BODY;
@@ -30,6 +31,8 @@ pub struct Api<'c, 'a, F> {
     pub flash: &'c RefCell<F>,
     /// Guard of the connection.
     pub guard: &'c RefCell<HeadGuard>,
+    /// Whether the connection ends after this answer.
+    pub ending: &'c Ending,
     /// Who is at the other end.
     pub peer: Option<Ipv4Addr>,
 }
@@ -74,10 +77,13 @@ impl<F: NorFlash> PathRouterService for Api<'_, '_, F> {
         let target = self.find(method, path.encoded());
         let length = request.body_connection.content_length();
         let mut body = service::Body::new();
+        let mut closing = false;
         let refused = {
             let mut reply = Reply::new(&mut body);
             match self.refuse(length, &target) {
                 Some((status, message)) => {
+                    self.ending.order();
+                    closing = true;
                     reply.error(status, message);
                     Some(Outcome::Small { status, content_type: reply.content_type, allow: None })
                 }
@@ -149,6 +155,7 @@ impl<F: NorFlash> PathRouterService for Api<'_, '_, F> {
                     .with_content_type(content_type)
                     .with_headers(("Cache-Control", "no-store"))
                     .with_headers(allow.map(|methods| ("Allow", methods)))
+                    .with_headers(closing.then_some(("Connection", "close")))
                     .write_to(connection, response_writer)
                     .await
             }

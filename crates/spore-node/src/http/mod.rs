@@ -26,7 +26,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_io_async::Write as _;
 use embedded_storage::nor_flash::NorFlash;
 use picoserve::Router;
-use socket::GuardedSocket;
+use socket::{Ending, GuardedSocket};
 use spore_wire::http_head::HeadGuard;
 
 use dispatch::Api;
@@ -41,6 +41,7 @@ pub struct Connection {
     tx: [u8; HTTP_TX],
     http: [u8; HTTP_BUFFER],
     guard: RefCell<HeadGuard>,
+    ending: Ending,
 }
 
 impl Connection {
@@ -51,6 +52,7 @@ impl Connection {
             tx: [0; HTTP_TX],
             http: [0; HTTP_BUFFER],
             guard: RefCell::new(HeadGuard::new()),
+            ending: Ending::new(),
         }
     }
 }
@@ -134,7 +136,7 @@ pub(crate) async fn serve<F: NorFlash>(
     vacancy: &Vacancy,
     memory: &mut Connection,
 ) -> ! {
-    let Connection { rx, tx, http, guard } = memory;
+    let Connection { rx, tx, http, guard, ending } = memory;
     loop {
         let mut socket = TcpSocket::new(stack, rx, tx);
         socket.set_nagle_enabled(false);
@@ -148,11 +150,13 @@ pub(crate) async fn serve<F: NorFlash>(
             continue;
         }
         *guard.borrow_mut() = HeadGuard::new();
+        *ending = Ending::new();
         let peer = peer(&socket);
-        let app = Router::from_service(Api { ctx, flash, guard, peer });
+        let app = Router::from_service(Api { ctx, flash, guard, ending, peer });
         // A broken connection is the client's affair; the next client gets a fresh one.
         let _ = picoserve::Server::custom(&app, picoserve::time::EmbassyTimer, &CONFIG, http)
-            .serve(GuardedSocket::new(socket, guard))
+            .with_graceful_shutdown(ending.ordered(), CONFIG.timeouts.write)
+            .serve(GuardedSocket::new(socket, guard, ending))
             .await;
     }
 }

@@ -4,8 +4,11 @@
 //! *Out*: `flush` returns at once. embassy-net's own waits until the peer has acknowledged everything, which after each
 //! response head costs a delayed ACK (40 to 500 ms); bytes leave in full segments without it.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::Poll;
 use embassy_net::tcp::{Error, TcpReader, TcpSocket, TcpWriter};
+use embassy_time::{Duration, with_timeout};
 use picoserve::io::{ErrorType, Read, Write};
 use picoserve::mem::BorrowedCursor;
 use spore_wire::http_head::HeadGuard;
@@ -13,16 +16,40 @@ use spore_wire::http_head::HeadGuard;
 /// Tag that ties socket and timer to one runtime, as picoserve wants it.
 pub use picoserve::EmbassyRuntime as Runtime;
 
+/// A client that sends nothing for so long after the end of its connection is not waited for any more.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Whether a connection ends after the answer at hand. Where the next request would begin is not known then.
+pub struct Ending(Cell<bool>);
+
+impl Ending {
+    /// Not yet.
+    pub const fn new() -> Self {
+        Self(Cell::new(false))
+    }
+
+    /// From now on nothing is read from the client any more.
+    pub fn order(&self) {
+        self.0.set(true);
+    }
+
+    /// Ready once it is ordered. Wakes nobody: to be polled with what orders it.
+    pub async fn ordered(&self) {
+        poll_fn(|_| if self.0.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
 /// A connected socket and the guard of its requests.
 pub struct GuardedSocket<'s> {
     socket: TcpSocket<'s>,
     guard: &'s RefCell<HeadGuard>,
+    ending: &'s Ending,
 }
 
 impl<'s> GuardedSocket<'s> {
     /// Wraps a connected socket.
-    pub fn new(socket: TcpSocket<'s>, guard: &'s RefCell<HeadGuard>) -> Self {
-        Self { socket, guard }
+    pub fn new(socket: TcpSocket<'s>, guard: &'s RefCell<HeadGuard>, ending: &'s Ending) -> Self {
+        Self { socket, guard, ending }
     }
 }
 
@@ -39,7 +66,7 @@ impl<'s> picoserve::io::Socket<Runtime> for GuardedSocket<'s> {
 
     fn split(&mut self) -> (Self::ReadHalf<'_>, Self::WriteHalf<'_>) {
         let (reader, writer) = self.socket.split();
-        (GuardedReader { reader, guard: self.guard }, PromptWriter { writer })
+        (GuardedReader { reader, guard: self.guard, ending: self.ending }, PromptWriter { writer })
     }
 
     /// Ends a connection whose request was not read to its end. The answer leaves first, and what the client still sends is
@@ -52,7 +79,8 @@ impl<'s> picoserve::io::Socket<Runtime> for GuardedSocket<'s> {
         self.socket.close();
         let linger = async {
             let mut away = [0u8; 64];
-            while matches!(self.socket.read(&mut away).await, Ok(1..)) {}
+            while matches!(with_timeout(SILENCE, self.socket.read(&mut away)).await, Ok(Ok(1..))) {}
+            self.socket.flush().await
         };
         // A client that goes on for longer has had its time.
         let _ = timer.run_with_timeout(timeouts.read_request, linger).await;
@@ -64,6 +92,9 @@ impl<'s> picoserve::io::Socket<Runtime> for GuardedSocket<'s> {
         timeouts: &picoserve::Timeouts,
         timer: &T,
     ) -> Result<(), picoserve::Error<Self::Error>> {
+        if self.ending.0.get() {
+            return picoserve::io::Socket::abort(self, timeouts, timer).await;
+        }
         picoserve::io::Socket::shutdown(self.socket, timeouts, timer).await
     }
 }
@@ -72,6 +103,7 @@ impl<'s> picoserve::io::Socket<Runtime> for GuardedSocket<'s> {
 pub struct GuardedReader<'a> {
     reader: TcpReader<'a>,
     guard: &'a RefCell<HeadGuard>,
+    ending: &'a Ending,
 }
 
 impl ErrorType for GuardedReader<'_> {
@@ -80,6 +112,9 @@ impl ErrorType for GuardedReader<'_> {
 
 impl Read for GuardedReader<'_> {
     async fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        if self.ending.0.get() {
+            return Ok(0);
+        }
         let count = self.reader.read(buf).await?;
         if let Some(bytes) = buf.get_mut(..count) {
             self.guard.borrow_mut().filter(bytes);
