@@ -59,8 +59,12 @@ pub enum ImageError {
     },
     /// It has no payload.
     Empty,
-    /// A table does not lie inside the payload on a word boundary.
+    /// A table does not lie inside the payload, where tables may lie.
     TableOutside(TableName),
+    /// The relocation table names a word twice or outside of the payload, or is no table.
+    BadRelocations,
+    /// The entry or a RAM segment lies outside of the memory that an image may use, or there is no entry.
+    NotLoadable,
     /// It does not fit the slot.
     TooLarge {
         /// Bytes of the image, header included.
@@ -96,6 +100,8 @@ impl ImageError {
             | Self::ForeignBoard { .. }
             | Self::Empty
             | Self::TableOutside(_)
+            | Self::BadRelocations
+            | Self::NotLoadable
             | Self::WrongChecksum => Fault::Unacceptable,
         }
     }
@@ -140,6 +146,10 @@ impl fmt::Display for ImageError {
             }
             Self::TableOutside(TableName::Relocations) => {
                 f.write_str("the image's relocation table lies outside its payload; build it again")
+            }
+            Self::BadRelocations => f.write_str("the image's relocation table is not valid; build it again"),
+            Self::NotLoadable => {
+                f.write_str("the image wants memory that is not a firmware's; build it again")
             }
             Self::TooLarge { image, slot } => {
                 write!(f, "the image has {image} bytes and a slot holds {slot}; make it smaller")

@@ -10,20 +10,21 @@
 //! | 56 | 24 | version, zero-padded text (Semantic Versioning) |
 //! | 80 | 4 | security counter |
 //! | 84 | 4 | payload length in bytes, at least 1 |
-//! | 88 | 4 | address of the first instruction; 0 where nothing is executed |
+//! | 88 | 4 | address of the first instruction, in IRAM; 0 where nothing is executed |
 //! | 92 | 4 | address the payload is linked for; 0 where nothing is executed |
 //! | 96 | 4 | RAM segment table: offset in the payload |
 //! | 100 | 4 | RAM segment table: entries of 12 bytes (address, offset in the payload, length) |
-//! | 104 | 4 | relocation table: offset in the payload |
-//! | 108 | 4 | relocation table: entries of 4 bytes (offset of a word in the payload) |
+//! | 104 | 4 | relocation table: offset in the payload, 0 |
+//! | 108 | 4 | relocation table: entries; they take up the first 3840 bytes of the payload ([`crate::relocation`]) |
 //! | 112 | 32 | SHA-256 of the payload |
 //! | 144 | 8 | id of the signing key; zero: unsigned |
 //! | 152 | 64 | Ed25519 signature of bytes 0 to 151; zero: unsigned |
 //! | 216 | 36 | reserved, zero |
 //! | 252 | 4 | CRC-32 (ISO-HDLC) of bytes 0 to 251 |
 //!
-//! Texts consist of ASCII letters, digits and `-_.+`, at least one. A table without entries has offset 0. The signature
-//! covers the SHA-256, and through it the payload.
+//! Texts consist of ASCII letters, digits and `-_.+`, at least one. A table without entries has offset 0. Beside a
+//! relocation table, the segment table lies behind byte 3840 of the payload, and there is something it can name. The
+//! signature covers the SHA-256, and through it the payload.
 //!
 //! [`View`] reads single fields of any 256 bytes and judges nothing; [`Header`] holds only what is valid. Neither
 //! panics, whatever the bytes. For every header, `parse(emit(header)) == header`, and for all bytes that parse,
@@ -36,9 +37,11 @@
     clippy::panic
 )]
 
-use crate::crc32;
 use crate::error::{ImageError, TableName, Text};
+use crate::memory::{SEGMENT_BYTES, is_entry};
+use crate::relocation::TABLE_BYTES;
 use crate::version::{VERSION_BYTES, Version};
+use crate::{VIRTUAL_BOARD, crc32};
 use heapless::String;
 
 /// Length of the header in bytes.
@@ -75,8 +78,6 @@ mod at {
     pub const CRC: usize = 252;
 }
 const RESERVED_BYTES: usize = 36;
-const SEGMENT_BYTES: u64 = 12;
-const RELOCATION_BYTES: u64 = 4;
 
 /// The fields of a header as they lie in memory; judges nothing, never panics.
 #[derive(Debug, Clone, Copy)]
@@ -147,12 +148,25 @@ pub struct Table {
 }
 
 impl Table {
-    fn fits(self, entry_bytes: u64, payload: u32) -> bool {
+    /// The first byte behind a table with entries of so many bytes; stops at the end of the address space.
+    pub const fn end(self, entry_bytes: u32) -> u32 {
+        self.offset.saturating_add(self.count.saturating_mul(entry_bytes))
+    }
+
+    /// Whether a segment table may lie here, in a payload of so many bytes whose first `taken` are taken.
+    fn holds_segments(self, taken: u32, payload: u32) -> bool {
         if self.count == 0 {
             return self.offset == 0;
         }
-        let end = u64::from(self.count).saturating_mul(entry_bytes).saturating_add(u64::from(self.offset));
-        self.offset.is_multiple_of(4) && end <= u64::from(payload)
+        // An image is smaller than the address space, so that an end that stopped there is outside.
+        let end = self.end(SEGMENT_BYTES as u32);
+        self.offset.is_multiple_of(4) && self.offset >= taken && end <= payload && end < u32::MAX
+    }
+
+    /// Whether a relocation table may lie here. An entry has at least a byte, and names a word behind the table.
+    const fn holds_relocations(self, payload: u32) -> bool {
+        let room = self.count <= TABLE_BYTES && payload >= TABLE_BYTES.saturating_add(4);
+        self.offset == 0 && (self.count == 0 || room)
     }
 }
 
@@ -178,7 +192,7 @@ pub struct Header {
     pub security: u32,
     /// Bytes of the payload.
     pub payload_length: u32,
-    /// Address of the first instruction, 0 where nothing is executed.
+    /// Address of the first instruction, in IRAM; 0 where nothing is executed.
     pub entry: u32,
     /// Address the payload is linked for, 0 where nothing is executed.
     pub link: u32,
@@ -245,13 +259,18 @@ impl Header {
         }
         let table =
             |offset: usize| Table { offset: view.u32(offset), count: view.u32(offset.saturating_add(4)) };
+        let relocations = table(at::RELOCATIONS);
+        if !relocations.holds_relocations(payload_length) {
+            return Err(ImageError::TableOutside(TableName::Relocations));
+        }
         let segments = table(at::SEGMENTS);
-        if !segments.fits(SEGMENT_BYTES, payload_length) {
+        let taken = if relocations.count > 0 { TABLE_BYTES } else { 0 };
+        if !segments.holds_segments(taken, payload_length) {
             return Err(ImageError::TableOutside(TableName::Segments));
         }
-        let relocations = table(at::RELOCATIONS);
-        if !relocations.fits(RELOCATION_BYTES, payload_length) {
-            return Err(ImageError::TableOutside(TableName::Relocations));
+        let entry = view.u32(at::ENTRY);
+        if entry != 0 && !is_entry(entry) {
+            return Err(ImageError::NotLoadable);
         }
         let signature = Signature { key: view.field(at::KEY), bytes: view.field(at::SIGNATURE) };
         // A signature without a key could not be checked, and would be dropped by emit.
@@ -264,7 +283,7 @@ impl Header {
             version,
             security: view.u32(at::SECURITY),
             payload_length,
-            entry: view.u32(at::ENTRY),
+            entry,
             link: view.u32(at::LINK),
             segments,
             relocations,
@@ -313,7 +332,8 @@ impl Header {
         self.payload_length.saturating_add(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
     }
 
-    /// Whether the image may stand in a slot of so many bytes on this board.
+    /// Whether the image may stand in a slot of so many bytes on this board. Only the lab's board has images that are
+    /// not executed.
     pub fn accept(&self, board: &str, slot_bytes: u32) -> Result<(), ImageError> {
         if self.board != board {
             return Err(ImageError::ForeignBoard {
@@ -324,6 +344,9 @@ impl Header {
         // The sum may pass the range of u32, and image_length stops at its end.
         if self.image_length() > slot_bytes {
             return Err(ImageError::TooLarge { image: self.image_length(), slot: slot_bytes });
+        }
+        if self.entry == 0 && board != VIRTUAL_BOARD {
+            return Err(ImageError::NotLoadable);
         }
         Ok(())
     }
@@ -407,11 +430,29 @@ mod tests {
         assert_eq!(check(&changed(84, &[0, 0])), ImageError::Empty);
         assert_eq!(check(&changed(96, &[4])), ImageError::TableOutside(TableName::Segments));
         assert_eq!(check(&changed(100, &[84])), ImageError::TableOutside(TableName::Segments));
-        assert_eq!(check(&changed(104, &[2, 0, 0, 0, 1])), ImageError::TableOutside(TableName::Relocations));
+        assert_eq!(check(&changed(104, &[4])), ImageError::TableOutside(TableName::Relocations));
+        assert_eq!(check(&changed(108, &[1])), ImageError::TableOutside(TableName::Relocations), "no room");
+        assert_eq!(check(&changed(88, &[4, 0, 0x20, 0x40])), ImageError::NotLoadable, "an entry in flash");
         assert_eq!(check(&changed(108, &[0xFF; 4])), ImageError::TableOutside(TableName::Relocations));
         assert_eq!(check(&changed(200, &[1])), ImageError::ReservedNotZero);
         assert_eq!(check(&changed(216, &[1])), ImageError::ReservedNotZero);
         assert!(Header::parse(&changed(100, &[83])).is_ok(), "83 segments fill 996 of 1000 bytes");
+        // Relocations: 3844 bytes of payload are the least, 3840 entries the most, and segments lie behind the table.
+        let relocations = |payload: u16, segments: u16, count: u16| {
+            let mut patch = [0; 28];
+            patch[..2].copy_from_slice(&payload.to_le_bytes());
+            patch[12..14].copy_from_slice(&segments.to_le_bytes());
+            patch[16] = u8::from(segments > 0);
+            patch[24..26].copy_from_slice(&count.to_le_bytes());
+            Header::parse(&changed(84, &patch)).map(drop)
+        };
+        let outside = |name| Err(ImageError::TableOutside(name));
+        assert_eq!(relocations(3844, 0, 3840), Ok(()));
+        assert_eq!(relocations(3844, 0, 3841), outside(TableName::Relocations));
+        assert_eq!(relocations(3843, 0, 1), outside(TableName::Relocations));
+        assert_eq!(relocations(3856, 3844, 1), Ok(()));
+        assert_eq!(relocations(3856, 3836, 1), outside(TableName::Segments));
+        assert_eq!(relocations(3856, 3836, 0), Ok(()));
     }
 
     #[test]
@@ -434,6 +475,10 @@ mod tests {
             foreign.to_string(),
             "the image is for board virtual and this node is a esp8266; build it for esp8266 (nothing was changed)"
         );
+        let mut executed = Header::new("esp8266", "hello", "1.0.0".parse().unwrap()).unwrap();
+        assert_eq!(executed.accept("esp8266", 4096), Err(ImageError::NotLoadable), "no entry");
+        executed.entry = 0x4010_0004;
+        assert_eq!(executed.accept("esp8266", 4096), Ok(()));
         let mut huge = header;
         huge.payload_length = u32::MAX;
         assert!(matches!(huge.accept("virtual", 1 << 20), Err(ImageError::TooLarge { .. })));
@@ -454,16 +499,16 @@ mod tests {
         #[test]
         fn what_is_emitted_is_parsed(
             board in "[a-z0-9-]{1,16}", name in "[A-Za-z0-9_.+-]{1,32}",
-            version in (0u32.., 0u32..10, 0u32..10), security: u32, payload in 4096u32.., link: u32, entry: u32,
-            segments in 0u32..9, relocations in 0u32..90, sha256: [u8; 32], signed: bool,
+            version in (0u32.., 0u32..10, 0u32..10), security: u32, payload in 4096u32..u32::MAX, link: u32, entry in 0x4010_0000u32..0x4010_8000,
+            segments in 0u32..9, relocations in 0u32..3000, sha256: [u8; 32], signed: bool,
         ) {
             let version = format!("{}.{}.{}", version.0, version.1, version.2).parse().unwrap();
             let mut header = Header::new(&board, &name, version).unwrap();
             header.security = security;
             header.payload_length = payload;
             (header.link, header.entry, header.sha256) = (link, entry, sha256);
-            header.segments = Table { offset: if segments == 0 { 0 } else { 16 }, count: segments };
-            header.relocations = Table { offset: if relocations == 0 { 0 } else { 400 }, count: relocations };
+            header.segments = Table { offset: if segments == 0 { 0 } else { 3840 }, count: segments };
+            header.relocations = Table { offset: 0, count: relocations };
             header.signature = signed.then_some(Signature { key: [1; 8], bytes: [2; 64] });
             let bytes = header.emit().unwrap();
             prop_assert_eq!(Header::parse(&bytes), Ok(header));

@@ -17,6 +17,8 @@ use core::fmt;
 
 /// Bytes that are erased together.
 pub const SECTOR: u32 = 4096;
+/// Address at which the ESP8266's cache shows the first byte of flash, for 1 MB.
+pub const FLASH_WINDOW: u32 = 0x4020_0000;
 
 /// One of the two places an image can run from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,5 +1,6 @@
 //! What lies in flash: the map of the chip ([`layout`]), the header every image begins with ([`header`]), the check of
-//! an image while it streams in ([`verify`]), and how an image is made ([`build`]).
+//! an image while it streams in ([`verify`]), how it moves between slots ([`relocation`]) and where it may be loaded
+//! ([`memory`]), and how an image is made ([`build`]).
 //!
 //! Nothing here touches a flash chip or a socket: bytes go in, verdicts come out. The byte table of the format is in
 //! [`header`] and in `docs/image.md`.
@@ -14,13 +15,17 @@ pub mod build;
 pub mod error;
 pub mod header;
 pub mod layout;
+pub mod memory;
+pub mod relocation;
 pub mod verify;
 pub mod version;
 
 pub use behaviour::{Act, Behaviour};
 pub use error::{Fault, ImageError};
 pub use header::{HEADER_BYTES, Header};
-pub use layout::{FlashMap, Region, SECTOR, Slot};
+pub use layout::{FLASH_WINDOW, FlashMap, Region, SECTOR, Slot};
+pub use memory::Segment;
+pub use relocation::Relocator;
 pub use verify::{Verified, Verifier};
 pub use version::Version;
 
