@@ -49,7 +49,7 @@ impl Program {
         let mut program = Self { entry: narrow(file.entry())?, loaded: Vec::new(), blank: Vec::new() };
         for section in file.sections() {
             let header = section.elf_section_header();
-            if header.sh_flags(LittleEndian) & SHF_ALLOC == 0 || section.size() == 0 {
+            if !header.sh_flags(LittleEndian).contains(SHF_ALLOC) || section.size() == 0 {
                 continue;
             }
             let mut words = Vec::new();
