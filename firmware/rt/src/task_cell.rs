@@ -1,0 +1,28 @@
+//! A value that only task context touches.
+
+use core::cell::UnsafeCell;
+
+/// A static value used from task context only, by one closure at a time.
+pub struct TaskCell<T>(UnsafeCell<T>);
+
+// SAFETY: nothing is shared between threads; there is one context (see the crate's documentation).
+unsafe impl<T> Sync for TaskCell<T> {}
+
+impl<T> TaskCell<T> {
+    /// Wraps a value.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Lends the value to a closure, which must not come back here for the same cell.
+    #[inline(always)]
+    pub fn with<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: task context does not preempt itself, and closures given here do not nest on one cell.
+        f(unsafe { &mut *self.0.get() })
+    }
+
+    /// Address of the value, for the SDK to keep.
+    pub const fn as_ptr(&self) -> *mut T {
+        self.0.get()
+    }
+}
