@@ -56,7 +56,7 @@ pub struct Reaction {
 pub struct Discovery {
     discovery_sent: Option<Instant>,
     heartbeat_sent: Option<Instant>,
-    answers: Bucket,
+    answers: Bucket<ANSWERS_PER_SECOND, ANSWERS_PER_SECOND>,
     rng: Rng,
     crowd: u32,
     /// Discoveries of Rust nodes to let pass before the next is answered.
@@ -69,7 +69,7 @@ impl Discovery {
         Self {
             discovery_sent: None,
             heartbeat_sent: None,
-            answers: Bucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND),
+            answers: Bucket::new(),
             rng: Rng::new(seed),
             crowd: 0,
             skip: 0,

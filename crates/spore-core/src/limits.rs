@@ -47,6 +47,10 @@ pub const EVENT_LOG: usize = 2048;
 pub const EVENT_ORIGINS: usize = 64;
 /// Own cluster events being sent and repeated, 560 bytes each.
 pub const OUTGOING: usize = 8;
+/// Cluster events a node may fire per second in the long run.
+pub const EVENTS_PER_SECOND: u32 = 10;
+/// Cluster events a node may fire at once.
+pub const EVENTS_AT_ONCE: u32 = 5;
 
 /// Periodic tasks: six built in, ten for services. 72 bytes each.
 pub const TASKS: usize = 16;

@@ -19,6 +19,7 @@ use spore_lan::air::Air;
 use spore_lan::executor::{Spawner, Task, Usage};
 use spore_lan::flash::Flash;
 use spore_lan::switch::SharedCounters;
+use spore_node::service::Service;
 use spore_node::{Config, Exit, Memory, Parts, Start};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -271,34 +272,52 @@ fn image(body: &Body, boot: Boot, reason: &str, deaf: bool) -> Task<Exit> {
     let view = body.view.clone();
     let (radio, device) = body.air.radio_with(body.mac, body.counters.clone());
     let random = fastrand::Rng::with_seed(body.seed ^ u64::from(boot.boot_count) << 32);
-    let system = VirtualSystem {
+    let mut system = VirtualSystem {
         chip_id: chip_id(body.mac),
         reset_reason: reason.to_owned(),
         busy_before: VirtualSystem::busy(&view),
         random,
         view: view.clone(),
     };
-    let flash = VirtualFlash(body.flash.clone());
+    let flash = RefCell::new(VirtualFlash(body.flash.clone()));
     let factory = body.factory.clone();
     let usage = view.usage.clone();
     let node = async move {
-        let mut memory = Box::new(Memory::new());
         let hello = Hello::new();
         let relay = Relay::new(Simulated::default());
         let observer = Observer::new(view.seen.clone());
-        let start = Start { boot, factory, services: &[&hello, &relay, &observer] };
+        let services: [&dyn Service; 3] = [&hello, &relay, &observer];
+        let mut memory = Box::new(Memory::new());
+        let start = Start { boot, factory, services: &services };
         let radio = VirtualRadio { radio, deaf };
-        let parts: Parts<VirtualBoard> = Parts { device, radio, flash, system };
-        let Ok((mut network, node)) = spore_node::assemble(&mut memory, parts) else {
-            // The virtual device is Ethernet.
-            return Exit::Restart;
-        };
-        let run = node.run(start);
-        view.bytes.set(size_of::<Memory>() + size_of_val(&network) + size_of_val(&run));
-        // Network and node get wakers of their own: see `assemble`.
-        let network: LocalBoxFuture<'_, Exit> = Box::pin(async move { network.run().await });
-        let mut tasks = FuturesUnordered::from_iter([network, Box::pin(run)]);
-        tasks.next().await.unwrap_or(Exit::Restart)
+        let parts: Parts<'_, VirtualBoard> = Parts { device, radio, flash: &flash, system: &mut system };
+        let node =
+            spore_node::assemble(&mut memory, parts, start).expect("the device and the services are sound");
+        // Each a task with a waker of its own: see `assemble`.
+        let mut tasks = Tasks { bytes: size_of::<Memory<'_>>(), tasks: FuturesUnordered::new() };
+        tasks.add(async { node.network.run().await });
+        for worker in node.workers {
+            tasks.add(async { worker.run().await });
+        }
+        for refuser in node.refusers {
+            tasks.add(async { refuser.run().await });
+        }
+        tasks.add(node.node.run());
+        view.bytes.set(tasks.bytes);
+        tasks.tasks.next().await.unwrap_or(Exit::Restart)
     };
     body.spawner.spawn_metered(&usage, node)
+}
+
+/// The tasks of a node, and how many bytes they and its memory take.
+struct Tasks<'n> {
+    bytes: usize,
+    tasks: FuturesUnordered<LocalBoxFuture<'n, Exit>>,
+}
+
+impl<'n> Tasks<'n> {
+    fn add(&mut self, task: impl Future<Output = Exit> + 'n) {
+        self.bytes += size_of_val(&task);
+        self.tasks.push(Box::pin(task));
+    }
 }

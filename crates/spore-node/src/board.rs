@@ -1,5 +1,6 @@
 //! What a node needs from the thing it runs on. A board is wiring: it holds no rule of the protocol.
 
+use core::cell::RefCell;
 use embassy_net::driver::Driver;
 use embedded_storage::nor_flash::NorFlash;
 use spore_core::wifi::{RadioCommand, RadioEvent, Signal};
@@ -43,16 +44,17 @@ pub trait System {
     fn log(&mut self, line: &str);
 }
 
-/// The parts of a board, handed to [`crate::assemble`] as values.
-pub struct Parts<B: Board + ?Sized> {
+/// The parts of a board, handed to [`crate::assemble`].
+pub struct Parts<'a, B: Board + ?Sized> {
     /// Network device: Ethernet frames in and out.
     pub device: B::Device,
     /// WiFi radio under it.
     pub radio: B::Radio,
-    /// The whole flash chip; offset 0 is its first byte.
-    pub flash: B::Flash,
+    /// The whole flash chip; offset 0 is its first byte. Several tasks use it: whoever else does must not hold a borrow over
+    /// an `.await`.
+    pub flash: &'a RefCell<B::Flash>,
     /// The rest.
-    pub system: B::System,
+    pub system: &'a mut B::System,
 }
 
 /// A kind of hardware, as a bundle of types.

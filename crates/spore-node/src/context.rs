@@ -15,12 +15,12 @@ use core::task::Poll;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_sync::waitqueue::MultiWakerRegistration;
+use spore_boot::Boot;
 use spore_core::catalogue::Own;
 use spore_core::config::Config;
 use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin, Refusal, SubscriberId};
 use spore_core::limits::{ENDPOINTS, EVENT_DATA, EVENT_NAME};
 use spore_core::time::Instant;
-use spore_core::wifi::{Passphrase, Ssid};
 use spore_wire::event::EventId;
 use spore_wire::{Details, Hostname, shorten};
 
@@ -30,32 +30,19 @@ const WAITERS: usize = 8;
 /// Room for one event as it is read from the log.
 pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
 
-/// What the WiFi side of the node is told to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum WifiOrder {
-    /// Look for networks.
-    Scan,
-    /// Use these credentials from now on.
-    Credentials {
-        /// Network.
-        ssid: Ssid,
-        /// Pass phrase.
-        passphrase: Passphrase,
-        /// Not earlier than then, by the executor's clock.
-        not_before: embassy_time::Instant,
-    },
-}
-
 /// One node, as its services and its own parts see it.
 pub struct Context<'a> {
     state: RefCell<State>,
-    system: RefCell<&'a mut dyn System>,
-    services: &'a [&'a dyn Service],
+    system: RefCell<Option<&'a mut dyn System>>,
+    services: Option<&'a [&'a dyn Service]>,
     bus: Bus<'a>,
     log: RefCell<Log<EVENT_LOG>>,
     waiters: RefCell<MultiWakerRegistration<WAITERS>>,
     clients: Cell<u8>,
-    pub(crate) wifi_order: Signal<NoopRawMutex, WifiOrder>,
+    /// Networks are to be looked for.
+    pub(crate) scan: Signal<NoopRawMutex, ()>,
+    /// The settings have other credentials; they are to be used from that moment of the executor's clock on.
+    pub(crate) rejoin: Signal<NoopRawMutex, embassy_time::Instant>,
     pub(crate) exit: Signal<NoopRawMutex, Exit>,
     /// Something for the scheduler to look at again: a task or an event to send.
     pub(crate) schedule: Signal<NoopRawMutex, ()>,
@@ -66,28 +53,43 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(state: State, system: &'a mut dyn System, services: &'a [&'a dyn Service]) -> Self {
-        let context = Self {
-            state: RefCell::new(state),
-            system: RefCell::new(system),
-            services,
+    /// Room for a node: nothing but zero bytes, see [`crate::later::Later`].
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: RefCell::new(State::new()),
+            system: RefCell::new(None),
+            services: None,
             bus: Bus::new(),
             log: RefCell::new(Log::new()),
             waiters: RefCell::new(MultiWakerRegistration::new()),
             clients: Cell::new(0),
-            wifi_order: Signal::new(),
+            scan: Signal::new(),
+            rejoin: Signal::new(),
             exit: Signal::new(),
             schedule: Signal::new(),
             listen: Signal::new(),
             fetch: Signal::new(),
-        };
+        }
+    }
+
+    /// Puts the node in its place; to be called once, before anybody sees the context.
+    pub(crate) fn begin(
+        &mut self,
+        config: Config,
+        boot: Boot,
+        mac: [u8; 6],
+        system: &'a mut dyn System,
+        services: &'a [&'a dyn Service],
+    ) {
+        self.state.get_mut().begin(config, boot, mac, system, services);
+        self.system = RefCell::new(Some(system));
+        self.services = Some(services);
         let mut own = Own::<ENDPOINTS>::new();
-        for endpoint in context.endpoints() {
+        for endpoint in self.endpoints() {
             // What cannot be registered does not count; nodes with the same services agree on that.
             let _ = own.register(endpoint);
         }
-        context.with(|state| state.catalogue = own.hash());
-        context
+        self.state.get_mut().catalogue = own.hash();
     }
 
     /// Time since this node booted.
@@ -109,7 +111,10 @@ impl<'a> Context<'a> {
 
     /// Runs `f` on the hardware.
     pub(crate) fn with_system<T>(&self, f: impl FnOnce(&mut dyn System) -> T) -> T {
-        f(&mut **self.system.borrow_mut())
+        match self.system.borrow_mut().as_deref_mut() {
+            Some(system) => f(system),
+            None => panic!("a context is shown to nobody before it has a system"),
+        }
     }
 
     /// The node's name.
@@ -146,7 +151,7 @@ impl<'a> Context<'a> {
 
     /// The services of this node.
     pub(crate) fn services(&self) -> &'a [&'a dyn Service] {
-        self.services
+        self.services.unwrap_or_default()
     }
 
     /// Takes over new settings. Storing them, the tasks' intervals and the WiFi are the caller's.
@@ -154,15 +159,15 @@ impl<'a> Context<'a> {
         self.with(|state| {
             state.members.set_thresholds(config.thresholds());
             state.wifi.set_settings(config.wifi());
-            state.config = config;
-            state.take_names(self.services);
+            state.config.set(config);
+            state.take_names(self.services());
         });
     }
 
     /// Everything this node offers: its catalogue.
     pub fn endpoints(&self) -> impl Iterator<Item = &'static Endpoint<'static>> + Clone + use<'a> {
         let own = crate::http::ROUTES.iter().map(|(endpoint, _)| endpoint);
-        own.chain(self.services.iter().flat_map(|service| service.endpoints()))
+        own.chain(self.services().iter().flat_map(|service| service.endpoints()))
     }
 
     /// Calls `callback` at once for every event called `name`; `"*"` hears everything.
@@ -188,7 +193,7 @@ impl<'a> Context<'a> {
         if self.bus.fire(event).is_err() {
             return;
         }
-        for service in self.services {
+        for service in self.services() {
             service.on_event(self, event);
         }
         self.log.borrow_mut().push(event, origin);
@@ -316,22 +321,22 @@ mod tests {
     use super::*;
     use crate::board::tests::{FakeSystem, boot};
     use embassy_futures::{block_on, poll_once};
-    use spore_core::config::Config;
     use spore_lan as _;
 
-    fn state(system: &mut FakeSystem) -> State {
-        State::new(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[])
+    fn context(system: &mut FakeSystem) -> Context<'_> {
+        let mut ctx = Context::new();
+        ctx.begin(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[]);
+        ctx
     }
 
     #[test]
     fn callbacks_hear_what_they_asked_for_until_they_are_taken_off() {
         let mut system = FakeSystem::default();
-        let state = state(&mut system);
         let doors = Cell::new(0);
         let all = Cell::new(0);
         let (on_door, on_all) =
             (|_: &Event<'_>| doors.set(doors.get() + 1), |_: &Event<'_>| all.set(all.get() + 1));
-        let ctx = Context::new(state, &mut system, &[]);
+        let ctx = context(&mut system);
         let door = ctx.on("door", &on_door).unwrap();
         ctx.on(spore_core::events::ANY, &on_all).unwrap();
         ctx.fire(&Event::User { name: "door", data: "open" });
@@ -346,8 +351,7 @@ mod tests {
     #[test]
     fn async_subscribers_get_each_event_once_and_only_later_ones() {
         let mut system = FakeSystem::default();
-        let state = state(&mut system);
-        let ctx = Context::new(state, &mut system, &[]);
+        let ctx = context(&mut system);
         let mut buffer = [0; EVENT_NAME + EVENT_DATA];
         ctx.fire(&Event::User { name: "door", data: "before" });
         let mut subscription = ctx.subscribe("door");
@@ -370,13 +374,12 @@ mod tests {
     #[test]
     fn a_cluster_event_is_heard_here_at_once_and_numbered() {
         let mut system = FakeSystem::default();
-        let state = state(&mut system);
         let heard = Cell::new(0);
         let on_event = |event: &Event<'_>| {
             assert_eq!(*event, Event::User { name: "all", data: "lights on" });
             heard.set(heard.get() + 1);
         };
-        let ctx = Context::new(state, &mut system, &[]);
+        let ctx = context(&mut system);
         ctx.on("all", &on_event).unwrap();
         let first = ctx.fire_cluster("all", "lights on").unwrap();
         let second = ctx.fire_cluster("all", "lights on").unwrap();

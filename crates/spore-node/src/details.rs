@@ -10,7 +10,7 @@ use spore_core::time::Duration;
 use spore_wire::{Details, Found, StatusReader};
 
 /// Fetches what is wanted, one thing at a time, for ever.
-pub(crate) async fn run(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffers) -> ! {
+pub(crate) async fn run(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffers) {
     loop {
         ctx.fetch.wait().await;
         while ctx.ip().is_some() {

@@ -1,8 +1,8 @@
 //! The SPORE node: `spore-core`'s decisions carried out over sockets, HTTP and flash, on any [`board::Board`].
 //!
-//! A firmware makes the [`Parts`] of its board and has a node put together by [`assemble`]: a network runner and a
-//! [`Node`], two tasks for its executor. Dropping them stops the node at once. Nothing allocates; what is large lies in
-//! [`Memory`].
+//! A firmware makes the [`Parts`] of its board and has a node put together by [`assemble`]: the tasks of [`Assembled`] for
+//! its executor. Dropping them stops the node at once. Nothing allocates; what is large lies in [`Memory`] and is never
+//! moved.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -11,13 +11,14 @@ mod context;
 mod details;
 mod fetch;
 mod http;
+mod later;
 pub mod limits;
 mod network;
 pub mod page;
 mod scheduler;
 pub mod service;
 mod state;
-mod store;
+pub mod store;
 mod udp;
 
 pub use board::{Board, Exit, Parts};
@@ -27,20 +28,21 @@ pub use http::Route;
 pub use spore_core::config::Config;
 pub use spore_core::events::{Event, SubscriberId};
 
-use board::System;
+use board::System as _;
 use core::cell::RefCell;
-use embassy_futures::join::{join, join_array, join3, join5};
-use embassy_futures::select::{Either, select};
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use embassy_net::driver::{Driver as _, HardwareAddress};
-use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_net::{Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::NorFlash;
 use service::Service;
 use spore_boot::Boot;
+use spore_core::tasks::{TaskError, TaskId};
 use spore_core::trial::Verdict;
 use spore_image::FlashMap;
-use state::State;
 
 /// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
@@ -48,20 +50,27 @@ const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
 /// Time for answers to leave before the node restarts.
 const FAREWELL: Duration = Duration::from_millis(400);
 
-/// The memory of a node that is not in its futures.
-pub struct Memory {
+/// The memory of a node that is not in its tasks: state, buffers, sockets.
+pub struct Memory<'a> {
+    context: Context<'a>,
     sockets: StackResources<SOCKETS>,
+    vacancy: http::Vacancy,
     buffers: Buffers,
 }
 
-impl Memory {
-    /// Empty buffers.
+impl Memory<'_> {
+    /// Room for a node: nothing but zero bytes, so that a static costs RAM only.
     pub const fn new() -> Self {
-        Self { sockets: StackResources::new(), buffers: Buffers::new() }
+        Self {
+            context: Context::new(),
+            sockets: StackResources::new(),
+            vacancy: http::Vacancy::new(),
+            buffers: Buffers::new(),
+        }
     }
 }
 
-impl Default for Memory {
+impl Default for Memory<'_> {
     fn default() -> Self {
         Self::new()
     }
@@ -71,15 +80,7 @@ struct Buffers {
     connections: [http::Connection; limits::HTTP_CONNECTIONS],
     overflow: [http::Overflow; limits::REFUSERS],
     fetch: fetch::Buffers,
-    udp_rx: [u8; limits::UDP_RX],
-    udp_tx: [u8; limits::UDP_TX],
-    udp_rx_meta: [PacketMetadata; limits::UDP_RX_COUNT],
-    udp_tx_meta: [PacketMetadata; limits::UDP_TX_COUNT],
-    // Nobody sends to the port that answers come from.
-    answers_rx: [u8; 1],
-    answers_rx_meta: [PacketMetadata; 1],
-    answers_tx: [u8; limits::ANSWERS_TX],
-    answers_tx_meta: [PacketMetadata; limits::ANSWERS_TX_COUNT],
+    udp: udp::Buffers,
 }
 
 impl Buffers {
@@ -88,14 +89,7 @@ impl Buffers {
             connections: [const { http::Connection::new() }; limits::HTTP_CONNECTIONS],
             overflow: [const { http::Overflow::new() }; limits::REFUSERS],
             fetch: fetch::Buffers::new(),
-            udp_rx: [0; limits::UDP_RX],
-            udp_tx: [0; limits::UDP_TX],
-            udp_rx_meta: [PacketMetadata::EMPTY; limits::UDP_RX_COUNT],
-            udp_tx_meta: [PacketMetadata::EMPTY; limits::UDP_TX_COUNT],
-            answers_rx: [0; 1],
-            answers_rx_meta: [PacketMetadata::EMPTY; 1],
-            answers_tx: [0; limits::ANSWERS_TX],
-            answers_tx_meta: [PacketMetadata::EMPTY; limits::ANSWERS_TX_COUNT],
+            udp: udp::Buffers::new(),
         }
     }
 }
@@ -110,118 +104,198 @@ pub struct Start<'a> {
     pub services: &'a [&'a dyn Service],
 }
 
-/// Puts a node together: its network stack, to be driven by `Runner::run`, and the node itself.
+/// Puts a node together, in place: fills in `memory` and gives the node's tasks, handles of a few words each.
 ///
-/// The two must be *different tasks* of the executor (or at least have different wakers): every use of a socket wakes the
-/// runner, so that one task of both would wake itself for ever.
+/// ```text
+/// let node = assemble(memory, parts, start)?;
+/// spawn(node.network.run());                              // -> !     the IP stack
+/// spawn(node.node.run());                                 // -> Exit  everything below HTTP, see Node
+/// for worker in node.workers { spawn(worker.run()); }     // -> !     an HTTP connection each
+/// for refuser in node.refusers { spawn(refuser.run()); }  // -> !     "all connections are busy"
+/// ```
+///
+/// Each must be a *task of its own* (or at least have a waker of its own): every use of a socket wakes the network, so that
+/// one task of all would wake itself for ever. All are to be polled until [`Node::run`] gives its [`Exit`]; then the board
+/// restarts, or drops them all. On a chip `memory` is a static, which has no bytes in the image: [`Memory::new`] is all
+/// zeros.
+///
+/// Settings are read and services started here.
 ///
 /// # Errors
-/// [`NotEthernet`].
-pub fn assemble<B: Board>(
-    memory: &mut Memory,
-    parts: Parts<B>,
-) -> Result<(Runner<'_, B::Device>, Node<'_, B>), NotEthernet> {
-    let Parts { device, radio, flash, mut system } = parts;
-    let HardwareAddress::Ethernet(mac) = device.hardware_address() else { return Err(NotEthernet) };
-    let Memory { sockets, buffers } = memory;
-    let (stack, runner) = embassy_net::new(device, embassy_net::Config::default(), sockets, system.entropy());
-    Ok((runner, Node { stack, buffers, mac, radio, flash, system }))
+/// [`AssembleError`]; the memory is used up then.
+pub fn assemble<'m, 'a: 'm, B: Board>(
+    memory: &'m mut Memory<'a>,
+    parts: Parts<'a, B>,
+    start: Start<'a>,
+) -> Result<Assembled<'m, 'a, B>, AssembleError> {
+    let Parts { device, radio, flash, system } = parts;
+    let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
+        return Err(AssembleError::NotEthernet);
+    };
+    let Memory { context, sockets, vacancy, buffers } = memory;
+    let (vacancy, seed) = (&*vacancy, system.entropy());
+    let config = settings(flash, system.flash_bytes()).unwrap_or(start.factory);
+    context.begin(config, start.boot, mac, system, start.services);
+    let ctx = &*context;
+    let (stack, runner) = embassy_net::new(device, embassy_net::Config::default(), sockets, seed);
+    let udp = udp::Sockets::new(stack, &mut buffers.udp);
+    let listen = scheduler::register(ctx).map_err(AssembleError::ServiceTask)?;
+    for service in start.services {
+        service.start(ctx);
+    }
+    greet(ctx);
+    tell_reverted(ctx);
+    Ok(Assembled {
+        network: Network { runner },
+        node: Node { ctx, stack, radio, flash, udp, listen, fetch: &mut buffers.fetch },
+        workers: buffers.connections.each_mut().map(|memory| Worker { ctx, flash, stack, vacancy, memory }),
+        refusers: buffers.overflow.each_mut().map(|memory| Refuser { stack, vacancy, memory }),
+    })
 }
 
-/// The board's network device does not carry Ethernet frames.
+/// Why a node was not put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotEthernet;
-
-/// A node that has not yet started, see [`assemble`].
-pub struct Node<'m, B: Board> {
-    stack: Stack<'m>,
-    buffers: &'m mut Buffers,
-    mac: [u8; 6],
-    radio: B::Radio,
-    flash: B::Flash,
-    system: B::System,
+pub enum AssembleError {
+    /// The board's network device does not carry Ethernet frames.
+    NotEthernet,
+    /// A service's task cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at its
+    /// first start. Panic or restart then; the trial goes back to the image before.
+    ServiceTask(TaskError),
 }
 
-impl<B: Board> Node<'_, B> {
+impl fmt::Display for AssembleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotEthernet => f.write_str("the network device is not Ethernet"),
+            Self::ServiceTask(error) => write!(f, "service task: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for AssembleError {}
+
+/// The tasks of a node, see [`assemble`].
+pub struct Assembled<'m, 'a, B: Board> {
+    /// The IP stack.
+    pub network: Network<'m, B>,
+    /// The node itself.
+    pub node: Node<'m, 'a, B>,
+    /// HTTP, a connection each.
+    pub workers: [Worker<'m, 'a, B>; limits::HTTP_CONNECTIONS],
+    /// Those who tell clients that all connections are busy.
+    pub refusers: [Refuser<'m>; limits::REFUSERS],
+}
+
+/// The task of the IP stack.
+pub struct Network<'m, B: Board> {
+    runner: Runner<'m, B::Device>,
+}
+
+impl<B: Board> Network<'_, B> {
+    /// Moves packets for ever.
+    pub async fn run(mut self) -> ! {
+        self.runner.run().await
+    }
+}
+
+/// A task that serves one HTTP connection after the other.
+pub struct Worker<'m, 'a, B: Board> {
+    ctx: &'m Context<'a>,
+    flash: &'a RefCell<B::Flash>,
+    stack: Stack<'m>,
+    vacancy: &'m http::Vacancy,
+    memory: &'m mut http::Connection,
+}
+
+impl<B: Board> Worker<'_, '_, B> {
+    /// Serves for ever.
+    pub async fn run(self) -> ! {
+        http::serve(self.ctx, self.flash, self.stack, self.vacancy, self.memory).await
+    }
+}
+
+/// A task that answers while all workers are busy.
+pub struct Refuser<'m> {
+    stack: Stack<'m>,
+    vacancy: &'m http::Vacancy,
+    memory: &'m mut http::Overflow,
+}
+
+impl Refuser<'_> {
+    /// Refuses for ever.
+    pub async fn run(self) -> ! {
+        http::refuse(self.stack, self.vacancy, self.memory).await
+    }
+}
+
+/// The node without its IP stack and HTTP: WiFi, datagrams, scheduler, what is fetched from others, the trial.
+pub struct Node<'m, 'a, B: Board> {
+    ctx: &'m Context<'a>,
+    stack: Stack<'m>,
+    radio: B::Radio,
+    flash: &'a RefCell<B::Flash>,
+    udp: udp::Sockets<'m>,
+    listen: TaskId,
+    fetch: &'m mut fetch::Buffers,
+}
+
+impl<B: Board> Node<'_, '_, B> {
     /// Runs the node until it wants a restart.
-    ///
-    /// # Panics
-    /// When a service's tasks cannot be registered (see [`service::ServiceTask`]): a mistake of the firmware that shows at
-    /// its first start, and that a trial answers by going back to the image before.
-    pub async fn run(self, start: Start<'_>) -> Exit {
-        self.run_with(start, async |_| ()).await
+    pub async fn run(self) -> Exit {
+        self.run_with(async |_| ()).await
     }
 
     /// The same with an application of your own beside the node: async code with the node's context, for instance to wait
     /// for events with [`Context::subscribe`]. When it ends the node goes on.
-    ///
-    /// # Panics
-    /// As [`Node::run`].
-    pub async fn run_with(self, start: Start<'_>, application: impl AsyncFnOnce(&Context<'_>)) -> Exit {
-        let Self { stack, buffers: memory, mac, mut radio, mut flash, mut system } = self;
-        let map = FlashMap::for_size(system.flash_bytes());
-        let config = map
-            .ok()
-            .and_then(|map| store::load(&mut flash, map.config().offset..map.config().end()))
-            .unwrap_or(start.factory);
-        let state = State::new(config, start.boot, mac, &mut system, start.services);
-        let ctx = Context::new(state, &mut system, start.services);
-        let flash = RefCell::new(flash);
-
-        let mut socket = UdpSocket::new(
-            stack,
-            &mut memory.udp_rx_meta,
-            &mut memory.udp_rx,
-            &mut memory.udp_tx_meta,
-            &mut memory.udp_tx,
-        );
-        let bound = socket.bind(spore_wire::PORT);
-        debug_assert!(bound.is_ok(), "a fresh stack has the port free");
-        let answers = udp::Answers::new(UdpSocket::new(
-            stack,
-            &mut memory.answers_rx_meta,
-            &mut memory.answers_rx,
-            &mut memory.answers_tx_meta,
-            &mut memory.answers_tx,
-        ));
-        let listen = scheduler::register(&ctx).unwrap_or_else(|error| panic!("service task: {error}"));
-        for service in start.services {
-            service.start(&ctx);
-        }
-        ctx.log(format_args!(
-            "{} version {} slot {} boot {}{}",
-            ctx.hostname(),
-            ctx.with(|state| state.boot.header.version.clone()),
-            ctx.with(|state| state.boot.slot),
-            ctx.with(|state| state.boot.boot_count),
-            if ctx.with(|state| state.boot.trial) { " on trial" } else { "" },
-        ));
-
-        tell_reverted(&ctx);
-
-        let vacancy = http::Vacancy::new();
-        let connections = memory
-            .connections
-            .each_mut()
-            .map(|connection| http::serve(&ctx, &flash, stack, &vacancy, connection));
-        let node = join5(
-            network::run(&ctx, &mut radio, stack),
-            join(udp::listen(&ctx, &socket, answers, listen), scheduler::run(&ctx, &socket)),
-            join3(details::run(&ctx, stack, &mut memory.fetch), trial(&ctx, &flash), application(&ctx)),
-            join_array(connections),
-            join_array(memory.overflow.each_mut().map(|memory| http::refuse(stack, &vacancy, memory))),
-        );
-        let leave = async {
-            let exit = ctx.exit.wait().await;
-            Timer::after(FAREWELL).await;
-            exit
-        };
-        match select(leave, node).await {
-            Either::First(exit) => exit,
-            // The parts of the node run for ever.
-            Either::Second(_) => Exit::Restart,
-        }
+    pub async fn run_with(self, application: impl AsyncFnOnce(&Context<'_>)) -> Exit {
+        let Self { ctx, stack, mut radio, flash, udp, listen, fetch } = self;
+        let udp::Sockets { socket, answers } = udp;
+        // Each lies where it is made: an array or a tuple of futures would be moved there over the stack.
+        let wifi = pin!(network::run(ctx, &mut radio, stack));
+        let heard = pin!(udp::listen(ctx, &socket, answers, listen));
+        let tasks = pin!(scheduler::run(ctx, &socket));
+        let details = pin!(details::run(ctx, stack, fetch));
+        let trial = pin!(trial(ctx, flash));
+        let application = pin!(application(ctx));
+        let mut parts: [Option<Pin<&mut dyn Future<Output = ()>>>; 6] =
+            [Some(wifi), Some(heard), Some(tasks), Some(details), Some(trial), Some(application)];
+        let mut leaving = None;
+        let mut exit = pin!(ctx.exit.wait());
+        poll_fn(|task| {
+            for part in &mut parts {
+                if part.as_mut().is_some_and(|part| part.as_mut().poll(task).is_ready()) {
+                    *part = None;
+                }
+            }
+            if leaving.is_none()
+                && let Poll::Ready(exit) = exit.as_mut().poll(task)
+            {
+                leaving = Some((exit, Timer::after(FAREWELL)));
+            }
+            match &mut leaving {
+                Some((exit, farewell)) => Pin::new(farewell).poll(task).map(|()| *exit),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
+}
+
+/// The stored settings, if there are any.
+fn settings<F: NorFlash>(flash: &RefCell<F>, flash_bytes: u32) -> Option<Config> {
+    let area = FlashMap::for_size(flash_bytes).ok()?.config();
+    store::load(&mut *flash.borrow_mut(), area.offset..area.end())
+}
+
+/// The first line of the log.
+fn greet(ctx: &Context<'_>) {
+    let (version, slot, boot, trial) = ctx.with(|state| {
+        let boot = &state.boot;
+        (boot.header.version.clone(), boot.slot, boot.boot_count, boot.trial)
+    });
+    let hostname = ctx.hostname();
+    let trial = if trial { " on trial" } else { "" };
+    ctx.log(format_args!("{hostname} version {version} slot {slot} boot {boot}{trial}"));
 }
 
 /// Tells of an update that was taken back at this start.
@@ -263,7 +337,7 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
                 let version = ctx.with(|state| {
                     state.boot.trial = false;
                     if let Some(status) = status {
-                        state.last_update = status.last_update;
+                        state.last_update.set(status.last_update);
                     }
                     state.boot.header.version.clone()
                 });

@@ -1,11 +1,11 @@
 //! WiFi and addresses: carries orders and reports between the policy of spore-core, the radio and the IP stack.
 
 use crate::board::Radio;
-use crate::context::{Context, WifiOrder};
+use crate::context::Context;
 use crate::limits::SCAN;
 use crate::state::Address;
 use core::net::Ipv4Addr;
-use embassy_futures::select::{Either4, select4};
+use embassy_futures::select::{Either, Either4, select, select4};
 use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, Stack, StaticConfigV4};
 use embassy_time::{Instant, Timer};
 use spore_core::events::Event;
@@ -15,7 +15,7 @@ use spore_core::wifi::{Addressing, Network, Output, Policy, RadioCommand, RadioE
 pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Runs the WiFi policy for ever.
-pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>) -> ! {
+pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>) {
     let now = ctx.now();
     ctx.with(|state| {
         let credentials = state.config.credentials();
@@ -50,7 +50,8 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 stack.wait_config_up().await;
             }
         };
-        let happened = select4(radio.event(), address, timer, ctx.wifi_order.wait()).await;
+        let order = select(ctx.scan.wait(), ctx.rejoin.wait());
+        let happened = select4(radio.event(), address, timer, order).await;
         let now = ctx.now();
         match happened {
             Either4::First(RadioEvent::Found(network)) => {
@@ -69,18 +70,21 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 ctx.schedule.signal(());
             }
             Either4::Third(()) => ctx.with(|state| state.wifi.tick(now)),
-            Either4::Fourth(WifiOrder::Scan) => {
+            Either4::Fourth(Either::First(())) => {
                 ctx.with(|state| {
                     state.networks.clear();
                     state.scanning = true;
                 });
                 radio.command(&RadioCommand::Scan);
             }
-            Either4::Fourth(WifiOrder::Credentials { ssid, passphrase, not_before }) => {
+            Either4::Fourth(Either::Second(not_before)) => {
                 // The answer to who ordered this still has to leave over the old network.
                 Timer::at(not_before).await;
                 let now = ctx.now();
-                ctx.with(|state| state.wifi.start(now, Some((ssid, passphrase))));
+                ctx.with(|state| {
+                    let credentials = state.config.credentials();
+                    state.wifi.start(now, credentials);
+                });
             }
         }
     }
@@ -124,12 +128,8 @@ fn set_addressing(ctx: &Context<'_>, stack: Stack<'_>, addressing: Addressing) {
 
 fn address_of(stack: Stack<'_>) -> Option<Address> {
     let config = stack.config_v4()?;
-    Some(Address {
-        ip: config.address.address(),
-        netmask: config.address.netmask(),
-        gateway: config.gateway,
-        dns: config.dns_servers.first().copied(),
-    })
+    let (ip, netmask) = (config.address.address(), config.address.netmask());
+    Some(Address::new(ip, netmask, config.gateway, config.dns_servers.first().copied()))
 }
 
 /// Fires `wifi_changed` with what the policy says now.

@@ -106,7 +106,7 @@ pub(crate) fn apply_intervals(ctx: &Context<'_>) {
 }
 
 /// Runs tasks for ever.
-pub(crate) async fn run(ctx: &Context<'_>, socket: &UdpSocket<'_>) -> ! {
+pub(crate) async fn run(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
     let mut address = None;
     loop {
         let now = ctx.now();

@@ -1,6 +1,7 @@
 //! The state of one node, apart from sockets and futures.
 
 use crate::board::System;
+use crate::later::Later;
 use crate::limits::SCAN;
 use crate::service::Service;
 use core::net::Ipv4Addr;
@@ -12,16 +13,14 @@ use spore_core::cpu::CpuUsage;
 use spore_core::discovery::Discovery;
 use spore_core::events::{Outgoing, Seen};
 use spore_core::limits::{EVENT_ORIGINS, MEMBERS, OUTGOING, TASKS};
-use spore_core::members::Members;
+use spore_core::members::{Members, Thresholds};
 use spore_core::rng::Rng;
 use spore_core::tasks::Tasks;
+use spore_core::time::Duration;
 use spore_core::trial::Trial;
 use spore_core::wifi::{Network, Passphrase, Policy, Signal};
 use spore_core::{hostname, trial};
 use spore_wire::{Hostname, Labels};
-
-/// Cluster events one node may fire: in the long run per second, and at once.
-const EVENT_RATE: (u32, u32) = (10, 5);
 
 /// An address and what came with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +29,28 @@ pub struct Address {
     pub ip: Ipv4Addr,
     /// Mask of the subnet.
     pub netmask: Ipv4Addr,
+    /// Router; 0.0.0.0 for none.
+    gateway: Ipv4Addr,
+    /// Name server; 0.0.0.0 for none.
+    dns: Ipv4Addr,
+}
+
+impl Address {
+    /// An address with its router and name server.
+    pub fn new(ip: Ipv4Addr, netmask: Ipv4Addr, gateway: Option<Ipv4Addr>, dns: Option<Ipv4Addr>) -> Self {
+        let gateway = gateway.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        Self { ip, netmask, gateway, dns: dns.unwrap_or(Ipv4Addr::UNSPECIFIED) }
+    }
+
     /// Router.
-    pub gateway: Option<Ipv4Addr>,
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        Some(self.gateway).filter(|ip| !ip.is_unspecified())
+    }
+
     /// Name server.
-    pub dns: Option<Ipv4Addr>,
+    pub fn dns(&self) -> Option<Ipv4Addr> {
+        Some(self.dns).filter(|ip| !ip.is_unspecified())
+    }
 }
 
 /// What does not change while the node runs.
@@ -88,16 +105,28 @@ pub struct Counters {
     pub requests: u32,
 }
 
-/// All of it.
+impl Counters {
+    const ZERO: Self = Self {
+        datagrams_received: 0,
+        datagrams_unknown: 0,
+        datagrams_skipped: 0,
+        datagrams_sent: 0,
+        datagrams_unsent: 0,
+        native_sent: 0,
+        requests: 0,
+    };
+}
+
+/// All of it. Before [`State::begin`] it is nothing but zero bytes, see [`Later`].
 pub struct State {
     /// The executor's clock at boot, in ms.
     pub booted: u64,
     pub hostname: Hostname,
     pub labels: Labels,
-    pub config: Config,
-    pub identity: Identity,
-    pub boot: Boot,
-    pub last_update: Option<LastUpdate>,
+    pub config: Later<Config>,
+    pub identity: Later<Identity>,
+    pub boot: Later<Boot>,
+    pub last_update: Later<Option<LastUpdate>>,
     pub address: Option<Address>,
     pub members: Members<MEMBERS>,
     /// Catalogues of others.
@@ -105,12 +134,12 @@ pub struct State {
     /// Hash of the own catalogue.
     pub catalogue: u32,
     pub tasks: Tasks<TASKS>,
-    pub discovery: Discovery,
+    pub discovery: Later<Discovery>,
     pub seen: Seen<EVENT_ORIGINS>,
     pub outgoing: Outgoing<OUTGOING>,
     pub cpu: CpuUsage,
-    pub trial: Trial,
-    pub wifi: Policy,
+    pub trial: Later<Trial>,
+    pub wifi: Later<Policy>,
     pub signal: Option<Signal>,
     pub access_point_clients: u8,
     pub networks: Vec<Network, SCAN>,
@@ -120,56 +149,70 @@ pub struct State {
 }
 
 impl State {
-    /// The state at boot.
-    pub fn new(
-        config: Config,
-        boot: Boot,
-        mac: [u8; 6],
-        system: &mut dyn System,
-        services: &[&dyn Service],
-    ) -> Self {
-        let chip_id = system.chip_id();
-        let mut rng = Rng::new(system.entropy());
-        let mut state = Self {
-            booted: embassy_time::Instant::now().as_millis(),
-            hostname: hostname::of_chip(chip_id),
+    /// Room for a state.
+    pub const fn new() -> Self {
+        let never = Thresholds {
+            inactive_after: Duration::ZERO,
+            dead_after: Duration::ZERO,
+            forget_after: Duration::ZERO,
+        };
+        Self {
+            booted: 0,
+            hostname: Hostname::EMPTY,
             labels: Labels::new(),
-            identity: Identity {
-                chip_id,
-                mac,
-                board: system.board(),
-                sdk: system.sdk_version(),
-                cpu_mhz: system.cpu_mhz(),
-                flash_bytes: system.flash_bytes(),
-            },
-            last_update: boot.last_update.clone(),
-            boot,
+            config: Later::new(),
+            identity: Later::new(),
+            boot: Later::new(),
+            last_update: Later::new(),
             address: None,
-            members: Members::new(config.thresholds()),
+            members: Members::new(never),
             catalogues: Foreign::new(),
             catalogue: 0,
             tasks: Tasks::new(),
-            discovery: Discovery::new(rng.next_u64()),
+            discovery: Later::new(),
             seen: Seen::new(),
-            outgoing: Outgoing::new(EVENT_RATE.0, EVENT_RATE.1),
+            outgoing: Outgoing::new(),
             cpu: CpuUsage::new(),
-            trial: Trial::new(trial::DEFAULT_DEADLINE),
-            wifi: Policy::new(
-                config.wifi(),
-                hostname::access_point(chip_id),
-                Passphrase::new(),
-                rng.next_u64(),
-            ),
+            trial: Later::new(),
+            wifi: Later::new(),
             signal: None,
             access_point_clients: 0,
             networks: Vec::new(),
             scanning: false,
             update: Update::Idle,
-            counters: Counters::default(),
-            config,
-        };
-        state.take_names(services);
-        state
+            counters: Counters::ZERO,
+        }
+    }
+
+    /// The state at boot; to be called once.
+    pub fn begin(
+        &mut self,
+        config: Config,
+        boot: Boot,
+        mac: [u8; 6],
+        system: &mut dyn System,
+        services: &[&dyn Service],
+    ) {
+        let chip_id = system.chip_id();
+        let mut rng = Rng::new(system.entropy());
+        self.booted = embassy_time::Instant::now().as_millis();
+        self.identity.set(Identity {
+            chip_id,
+            mac,
+            board: system.board(),
+            sdk: system.sdk_version(),
+            cpu_mhz: system.cpu_mhz(),
+            flash_bytes: system.flash_bytes(),
+        });
+        self.last_update.set(boot.last_update.clone());
+        self.boot.set(boot);
+        self.members.set_thresholds(config.thresholds());
+        self.discovery.set(Discovery::new(rng.next_u64()));
+        self.trial.set(Trial::new(trial::DEFAULT_DEADLINE));
+        let access_point = hostname::access_point(chip_id);
+        self.wifi.set(Policy::new(config.wifi(), access_point, Passphrase::new(), rng.next_u64()));
+        self.config.set(config);
+        self.take_names(services);
     }
 
     /// Takes hostname and labels from the settings; services' labels come first, so that the owner's win.

@@ -1,11 +1,13 @@
 //! Datagrams on port 4210: hears them, lets spore-core decide, answers. Also what the node broadcasts.
 
 use crate::context::Context;
+use crate::limits;
 use core::net::Ipv4Addr;
 use core::task::Poll;
 use embassy_futures::poll_once;
 use embassy_futures::select::select;
-use embassy_net::udp::UdpSocket;
+use embassy_net::Stack;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
 use embassy_time::{Duration, with_timeout};
 use spore_core::discovery::{Answer, Broadcast};
 use spore_core::events::Event;
@@ -20,6 +22,61 @@ type Buffer = [u8; MAX_DATAGRAM];
 /// Longest details that fit into a datagram with the longest keyword and hostname ([`Details::emit_json`]).
 const DETAILS_MAX: usize = 469;
 
+/// Memory of the two sockets. The queues' entries are not zero when they are empty, so they are put in later.
+pub(crate) struct Buffers {
+    rx: [u8; limits::UDP_RX],
+    rx_meta: heapless::Vec<PacketMetadata, { limits::UDP_RX_COUNT }>,
+    tx: [u8; limits::UDP_TX],
+    tx_meta: heapless::Vec<PacketMetadata, { limits::UDP_TX_COUNT }>,
+    // Nobody sends to the port that answers come from.
+    answers_rx: [u8; 1],
+    answers_rx_meta: heapless::Vec<PacketMetadata, 1>,
+    answers_tx: [u8; limits::ANSWERS_TX],
+    answers_tx_meta: heapless::Vec<PacketMetadata, { limits::ANSWERS_TX_COUNT }>,
+}
+
+impl Buffers {
+    /// Room for datagrams.
+    pub(crate) const fn new() -> Self {
+        Self {
+            rx: [0; limits::UDP_RX],
+            rx_meta: heapless::Vec::new(),
+            tx: [0; limits::UDP_TX],
+            tx_meta: heapless::Vec::new(),
+            answers_rx: [0; 1],
+            answers_rx_meta: heapless::Vec::new(),
+            answers_tx: [0; limits::ANSWERS_TX],
+            answers_tx_meta: heapless::Vec::new(),
+        }
+    }
+}
+
+/// The sockets for datagrams.
+pub(crate) struct Sockets<'s> {
+    /// The one on the cluster's port: hears all, says what goes to all.
+    pub(crate) socket: UdpSocket<'s>,
+    /// The one for answers to single nodes.
+    pub(crate) answers: Answers<'s>,
+}
+
+impl<'s> Sockets<'s> {
+    /// Opens both.
+    pub(crate) fn new(stack: Stack<'s>, memory: &'s mut Buffers) -> Self {
+        fn queue<const N: usize>(meta: &mut heapless::Vec<PacketMetadata, N>) -> &mut [PacketMetadata] {
+            while meta.push(PacketMetadata::EMPTY).is_ok() {}
+            meta
+        }
+        let Buffers { rx, rx_meta, tx, tx_meta, answers_rx, answers_rx_meta, answers_tx, answers_tx_meta } =
+            memory;
+        let mut socket = UdpSocket::new(stack, queue(rx_meta), rx, queue(tx_meta), tx);
+        let bound = socket.bind(PORT);
+        debug_assert!(bound.is_ok(), "a fresh stack has the port free");
+        let (rx_meta, tx_meta) = (queue(answers_rx_meta), queue(answers_tx_meta));
+        let answers = Answers::new(UdpSocket::new(stack, rx_meta, answers_rx, tx_meta, answers_tx));
+        Self { socket, answers }
+    }
+}
+
 /// Receives for ever. `discovery_listen` of the scheduler says how long a datagram may wait at most, and whether any is
 /// heard; normally it is heard as it arrives.
 pub(crate) async fn listen(
@@ -27,7 +84,7 @@ pub(crate) async fn listen(
     socket: &UdpSocket<'_>,
     mut answers: Answers<'_>,
     listen: spore_core::tasks::TaskId,
-) -> ! {
+) {
     // Longer datagrams than we send exist (a pixel frame in RAW: is 1,540 bytes).
     let mut buffer = [0u8; 1536];
     loop {

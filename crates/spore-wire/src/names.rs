@@ -67,6 +67,8 @@ pub struct Hostname(Short<24>);
 impl Hostname {
     /// Longest name, in bytes.
     pub const MAX: usize = 24;
+    /// No name.
+    pub const EMPTY: Self = Self(Short::new());
 
     /// A name for one of our own nodes: 1 to 24 of `A-Z a-z 0-9 . _ -`.
     ///

@@ -63,15 +63,16 @@ pub struct ToSend<'q> {
 #[derive(Debug)]
 pub struct Outgoing<const N: usize> {
     items: Vec<Item, N>,
-    next_number: u32,
-    bucket: Bucket,
+    /// Number of the last event.
+    accepted: u32,
+    bucket: Bucket<{ limits::EVENTS_PER_SECOND }, { limits::EVENTS_AT_ONCE }>,
     refused: u32,
 }
 
 impl<const N: usize> Outgoing<N> {
-    /// An empty queue that accepts `per_second` (at least 1) events a second in the long run and `burst` at once.
-    pub const fn new(per_second: u32, burst: u32) -> Self {
-        Self { items: Vec::new(), next_number: 1, bucket: Bucket::new(per_second, burst), refused: 0 }
+    /// An empty queue that accepts [`limits::EVENTS_PER_SECOND`] in the long run and [`limits::EVENTS_AT_ONCE`] at once.
+    pub const fn new() -> Self {
+        Self { items: Vec::new(), accepted: 0, bucket: Bucket::new(), refused: 0 }
     }
 
     /// Accepts an event for sending; gives its number.
@@ -95,10 +96,10 @@ impl<const N: usize> Outgoing<N> {
         if !self.bucket.take(now) {
             return Err(Refusal::TooFast);
         }
-        let number = self.next_number;
+        let number = self.accepted.saturating_add(1);
         let item = Item { number, queued: now, due: now, sent: 0, name_len, text };
         self.items.push(item).map_err(|_| Refusal::Full)?;
-        self.next_number = number.saturating_add(1);
+        self.accepted = number;
         Ok(number)
     }
 
@@ -127,34 +128,38 @@ impl<const N: usize> Outgoing<N> {
     }
 }
 
-/// A token bucket: `burst` tokens at most, one more every `1000 / per_second` ms.
+impl<const N: usize> Default for Outgoing<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A token bucket: `BURST` tokens at most, one more every `1000 / PER_SECOND` ms. It starts full.
 #[derive(Debug, Clone)]
-pub(crate) struct Bucket {
-    /// Thousandths of tokens.
-    level: u64,
-    per_second: u32,
-    burst: u32,
+pub(crate) struct Bucket<const PER_SECOND: u32, const BURST: u32> {
+    /// Thousandths of tokens that are missing.
+    missing: u32,
     filled: Instant,
 }
 
-impl Bucket {
-    pub(crate) const fn new(per_second: u32, burst: u32) -> Self {
-        Self { level: burst as u64 * 1000, per_second, burst, filled: Instant::ZERO }
+impl<const PER_SECOND: u32, const BURST: u32> Bucket<PER_SECOND, BURST> {
+    pub(crate) const fn new() -> Self {
+        const { assert!(BURST > 0 && BURST < u32::MAX / 1000) };
+        Self { missing: 0, filled: Instant::ZERO }
     }
 
     /// Takes a token if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let passed = now.since(self.filled).as_millis();
-        let gained = passed.saturating_mul(u64::from(self.per_second));
-        self.level = self.level.saturating_add(gained).min(u64::from(self.burst).saturating_mul(1000));
+        let gained = u32::try_from(passed.saturating_mul(u64::from(PER_SECOND))).unwrap_or(u32::MAX);
+        self.missing = self.missing.saturating_sub(gained);
         self.filled = self.filled.max(now);
-        match self.level.checked_sub(1000) {
-            Some(rest) => {
-                self.level = rest;
-                true
-            }
-            None => false,
+        let after = self.missing.saturating_add(1000);
+        let there = after <= BURST.saturating_mul(1000);
+        if there {
+            self.missing = after;
         }
+        there
     }
 }
 
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_event_is_sent_three_times() {
-        let mut queue = Outgoing::<4>::new(10, 5);
+        let mut queue = Outgoing::<4>::new();
         assert_eq!(queue.push(at(1000), "door", "open"), Ok(1));
         let mut sent = Vec::<(u64, u8), 8>::new();
         while let Some(when) = queue.next_at() {
@@ -183,7 +188,7 @@ mod tests {
 
     #[test]
     fn refusals_are_typed_and_counted() {
-        let mut queue = Outgoing::<2>::new(10, 5);
+        let mut queue = Outgoing::<2>::new();
         assert_eq!(queue.push(at(0), "", "x"), Err(Refusal::Name));
         assert_eq!(queue.push(at(0), &"n".repeat(33), "x"), Err(Refusal::Name));
         assert_eq!(queue.push(at(0), "n", &"x".repeat(EVENT_MAX)), Err(Refusal::TooLarge));
@@ -192,17 +197,18 @@ mod tests {
         assert_eq!(queue.push(at(0), "n", ""), Err(Refusal::Full));
         assert_eq!(queue.refused(), 4);
 
-        let mut queue = Outgoing::<8>::new(10, 2);
-        assert_eq!(queue.push(at(0), "n", ""), Ok(1));
-        assert_eq!(queue.push(at(0), "n", ""), Ok(2));
+        let mut queue = Outgoing::<8>::new();
+        for number in 1..=5 {
+            assert_eq!(queue.push(at(0), "n", ""), Ok(number));
+        }
         assert_eq!(queue.push(at(99), "n", ""), Err(Refusal::TooFast));
-        assert_eq!(queue.push(at(100), "n", ""), Ok(3));
+        assert_eq!(queue.push(at(100), "n", ""), Ok(6));
     }
 
     proptest! {
         #[test]
         fn the_rate_is_kept(steps in prop::collection::vec(0u64..300, 1..200)) {
-            let mut bucket = Bucket::new(10, 5);
+            let mut bucket = Bucket::<10, 5>::new();
             let mut now = 0;
             let mut taken = 0;
             for step in steps {

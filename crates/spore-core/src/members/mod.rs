@@ -165,8 +165,8 @@ pub struct Members<const N: usize> {
     tables: Tables,
     thresholds: Thresholds,
     refused: u32,
-    /// Address whose details were asked for last; a round ends at the top.
-    details_cursor: u32,
+    /// Address whose details were asked for last.
+    details_cursor: Option<u32>,
     details_round: Option<Instant>,
     conflict_cursor: u32,
 }
@@ -185,7 +185,7 @@ impl<const N: usize> Members<N> {
             },
             thresholds,
             refused: 0,
-            details_cursor: u32::MAX,
+            details_cursor: None,
             details_round: None,
             conflict_cursor: 0,
         }
@@ -399,7 +399,7 @@ impl<const N: usize> Members<N> {
                 return Some(member.ip());
             }
             first = first.or(Some(member.ip));
-            if member.ip > cursor {
+            if cursor.is_some_and(|cursor| member.ip > cursor) {
                 ahead = ahead.or(Some(member.ip));
             }
         }
@@ -409,7 +409,7 @@ impl<const N: usize> Members<N> {
             self.details_round = Some(now);
             Some(first)
         })?;
-        self.details_cursor = next;
+        self.details_cursor = Some(next);
         Some(Ipv4Addr::from_bits(next))
     }
 

@@ -3,7 +3,7 @@
 use super::answer::labels;
 use super::params::Params;
 use super::small::done;
-use crate::context::{Context, WifiOrder};
+use crate::context::Context;
 use crate::network::after_answer;
 use crate::scheduler;
 use crate::service::Reply;
@@ -13,7 +13,6 @@ use core::fmt;
 use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use spore_core::config::{Config, ConfigError, Value};
-use spore_core::wifi::{Passphrase, Ssid};
 use spore_image::FlashMap;
 use spore_wire::json::{JsonWriter, Members};
 
@@ -80,19 +79,14 @@ pub(super) fn set_config<F: NorFlash>(
     if let Err(error) = config.check() {
         return reply.error(422, format_args!("{error} (nothing was changed)"));
     }
-    let credentials = (before.credentials() != config.credentials()).then(|| config.credentials());
+    let rejoin = before.credentials() != config.credentials();
     if !take_over(ctx, flash, config, reply) {
         return;
     }
-    if let Some(credentials) = credentials {
-        order_credentials(ctx, credentials);
+    if rejoin {
+        ctx.rejoin.signal(after_answer());
     }
     reply.json(|json| ctx.with(|state| settings(json, &state.config)));
-}
-
-fn order_credentials(ctx: &Context<'_>, credentials: Option<(Ssid, Passphrase)>) {
-    let (ssid, passphrase) = credentials.unwrap_or_default();
-    ctx.wifi_order.signal(WifiOrder::Credentials { ssid, passphrase, not_before: after_answer() });
 }
 
 enum Wrong {
@@ -140,9 +134,8 @@ pub(super) fn set_wifi<F: NorFlash>(
     if let Err(error) = set {
         return reply.error(422, format_args!("{error} (nothing was changed)"));
     }
-    let credentials = config.credentials();
     if take_over(ctx, flash, config, reply) {
-        order_credentials(ctx, credentials);
+        ctx.rejoin.signal(after_answer());
         done(reply, format_args!("stored; connecting to {ssid}"));
     }
 }

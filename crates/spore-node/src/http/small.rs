@@ -4,7 +4,7 @@ use super::answer::{Hex, address, last_update, one_task};
 use super::params::Params;
 use super::routes::Route;
 use super::settings::{config_area, set_config, set_wifi, settings};
-use crate::context::{Context, WifiOrder};
+use crate::context::Context;
 use crate::network::ACCESS_POINT_ADDRESS;
 use crate::service::Reply;
 use crate::state::Update;
@@ -41,7 +41,7 @@ pub(super) fn answer<F: NorFlash>(
         Route::Network => network(ctx, reply),
         Route::ScanResult => scan_result(ctx, reply),
         Route::Scan => {
-            ctx.wifi_order.signal(WifiOrder::Scan);
+            ctx.scan.signal(());
             done(reply, "scan started");
         }
         Route::SetWifi => set_wifi(ctx, flash, params, reply),
@@ -252,9 +252,9 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
             json.key("netmask")?;
             address(json, own.map(|own| own.netmask))?;
             json.key("gateway")?;
-            address(json, own.and_then(|own| own.gateway))?;
+            address(json, own.and_then(|own| own.gateway()))?;
             json.key("dns")?;
-            address(json, own.and_then(|own| own.dns))?;
+            address(json, own.and_then(|own| own.dns()))?;
             json.key("mac")?;
             json.display(&hardware_address(&state.identity.mac))?;
             json.key("accessPoint")?;
