@@ -10,7 +10,7 @@
 use crate::{PAGE, Page, read};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlashErrorKind, ReadNorFlash};
-use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Region, SECTOR, Slot, Verified, Verifier};
+use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Slot, Verified, Verifier};
 
 /// Why a slot cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +39,44 @@ impl From<NorFlashErrorKind> for SlotFault {
 }
 
 /// Reads an image back and checks header and SHA-256, a sector a step, so that a node can do other things between.
+///
+/// The SHA-256 is that of the image as it was built, for slot A; what was moved to slot B is moved back for it.
 #[derive(Debug, Clone)]
 pub struct SlotCheck {
-    region: Region,
+    pub(crate) map: FlashMap,
+    pub(crate) slot: Slot,
     /// What has been seen of the image; fed by an installation too, before anything lies in flash.
     pub(crate) verifier: Verifier,
+    /// From the first page of the payload on, if the slot is B and the image has relocations.
+    relocator: Option<Relocator>,
 }
 
 impl SlotCheck {
     /// A check of what lies in `slot`, for the board named.
     pub fn new(map: &FlashMap, slot: Slot, board: &str) -> Self {
-        Self { region: map.slot(slot), verifier: Verifier::new(board, map.slot_bytes()) }
+        Self { map: *map, slot, verifier: Verifier::new(board, map.slot_bytes()), relocator: None }
+    }
+
+    /// Where the slot begins.
+    pub(crate) const fn start(&self) -> u32 {
+        self.map.slot(self.slot).offset
+    }
+
+    /// Moves the next page of the payload between slot A, which the image is built for, and this slot. The header must
+    /// have been seen; the relocation table is read from flash, and lies there before the first page it matters for.
+    pub(crate) fn relocate<F: ReadNorFlash>(
+        &mut self,
+        flash: &mut F,
+        page: &mut [u8],
+    ) -> Result<(), NorFlashErrorKind> {
+        let entries = self.verifier.header().map_or(0, |header| header.relocations.count);
+        if self.slot == Slot::A || entries == 0 {
+            return Ok(());
+        }
+        let payload = self.start().saturating_add(HEADER_BYTES as u32);
+        self.relocator
+            .get_or_insert_with(|| Relocator::new(&self.map, entries))
+            .piece(page, |offset, bytes| read(flash, payload.saturating_add(offset), bytes))
     }
 
     /// Reads up to 4096 bytes more. `Ok(None)`: not through yet, call again.
@@ -65,7 +92,8 @@ impl SlotCheck {
             let wanted = missing.min(PAGE as u32);
             // Whole words are read; the slot ends on a sector, so that these are always there.
             let words = page.0.get_mut(..wanted.next_multiple_of(4) as usize).unwrap_or_default();
-            read(flash, self.region.offset.saturating_add(progress.received), words)?;
+            read(flash, self.start().saturating_add(progress.received), words)?;
+            self.relocate(flash, words)?;
             let bytes = words.get(..wanted as usize).unwrap_or_default();
             self.verifier.update(bytes).map_err(SlotFault::Image)?;
         }

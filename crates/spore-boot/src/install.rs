@@ -1,4 +1,5 @@
-//! The way of a new image into the free slot, in pieces of any size.
+//! The way of a new image into the free slot, in pieces of any size. On its way into slot B it is moved there
+//! ([`spore_image::relocation`]).
 //!
 //! The order is what makes it safe: nothing is erased before the header is known to be acceptable; the payload is
 //! written first and the header last, so that an interrupted installation never looks like an image; the slot is read
@@ -135,8 +136,6 @@ enum Phase {
 /// another has installed since is refused, but not what it would program into a sector it has begun.
 #[derive(Debug)]
 pub struct Installer {
-    map: FlashMap,
-    slot: Slot,
     check: SlotCheck,
     progress: Progress,
     page: Page,
@@ -155,8 +154,6 @@ impl Installer {
     ) -> Result<Self, InstallError> {
         refuse(record::read(flash, map)?.as_ref(), running)?;
         Ok(Self {
-            map: *map,
-            slot: running.other(),
             check: SlotCheck::new(map, running.other(), board),
             progress: Progress { received: 0, total: None },
             page: Page([0xFF; PAGE]),
@@ -166,12 +163,12 @@ impl Installer {
 
     /// The slot that is written.
     pub const fn slot(&self) -> Slot {
-        self.slot
+        self.check.slot
     }
 
     /// The largest image in bytes, header included.
     pub const fn capacity(&self) -> u32 {
-        self.map.slot_bytes()
+        self.check.map.slot_bytes()
     }
 
     /// How much has been received.
@@ -218,9 +215,9 @@ impl Installer {
         if position < header || chunk.is_empty() {
             return Ok(chunk.len());
         }
-        let start = self.map.slot(self.slot).offset;
+        let start = self.check.start();
         if position == header || into_sector == 0 {
-            refuse(record::read(flash, &self.map)?.as_ref(), self.slot.other())?;
+            refuse(record::read(flash, &self.check.map)?.as_ref(), self.check.slot.other())?;
             erase(flash, start.saturating_add(position.saturating_sub(into_sector)))?;
         }
         let mut at = position;
@@ -234,6 +231,7 @@ impl Installer {
             }
             if in_page.saturating_add(piece.len()) == PAGE {
                 let page = at.saturating_sub(in_page as u32);
+                self.check.relocate(flash, &mut self.page.0)?;
                 program(flash, start.saturating_add(page), &self.page.0)?;
             }
             at = at.saturating_add(piece.len() as u32);
@@ -273,30 +271,31 @@ impl Installer {
     /// Judges the image, writes what is left of the payload, then the header.
     fn seal<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), InstallError> {
         let header = self.check.verifier.finish()?.header;
-        let start = self.map.slot(self.slot).offset;
+        let start = self.check.start();
         let end = header.image_length();
         let in_page = end as usize % PAGE;
         let (used, behind) = self.page.0.split_at_mut(in_page);
         if !used.is_empty() {
             // Whole words are programmed; behind the end they stay as erased.
             behind.fill(0xFF);
-            let words = self.page.0.get(..in_page.next_multiple_of(4)).unwrap_or(&self.page.0);
+            let words = self.page.0.get_mut(..in_page.next_multiple_of(4)).unwrap_or_default();
+            self.check.relocate(flash, words)?;
             program(flash, start.saturating_add(end.saturating_sub(in_page as u32)), words)?;
         }
         self.page.0 = header.emit()?;
         program(flash, start, &self.page.0)?;
-        self.check = SlotCheck::new(&self.map, self.slot, &header.board);
+        self.check = SlotCheck::new(&self.check.map, self.check.slot, &header.board);
         self.phase = Phase::Checking;
         Ok(())
     }
 
     /// Has the boot record name the image.
     fn switch<F: NorFlash>(&mut self, flash: &mut F, header: Header) -> Result<Installed, InstallError> {
-        let before = record::read(flash, &self.map)?;
-        refuse(before.as_ref(), self.slot.other())?;
+        let before = record::read(flash, &self.check.map)?;
+        refuse(before.as_ref(), self.check.slot.other())?;
         let record = Record {
             boot_count: before.map_or(0, |record| record.boot_count),
-            active: self.slot,
+            active: self.check.slot,
             state: State::Trial { starts: 0, crashes: 0 },
             last_update: Some(LastUpdate {
                 version: Some(header.version.clone()),
@@ -304,9 +303,9 @@ impl Installer {
                 reason: Reason::None,
             }),
         };
-        record::write(flash, &self.map, &record)?;
+        record::write(flash, &self.check.map, &record)?;
         self.phase = Phase::Done;
-        Ok(Installed { slot: self.slot, header })
+        Ok(Installed { slot: self.check.slot, header })
     }
 }
 

@@ -31,7 +31,7 @@ pub const TABLE_BYTES: u32 = 3840;
 /// The longest entry in bytes: three times seven bits of words are 8 MB.
 pub const ENTRY_BYTES: u8 = 3;
 /// Bytes of the table that are read at a time.
-const WINDOW: usize = 64;
+const WINDOW: usize = 16;
 
 /// Why a table cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Relocator {
 
     /// Moves what the next piece of the payload holds. Every piece but the last is a multiple of 4 bytes long, 0 too.
     ///
-    /// `table` fills its buffer with the payload's bytes from an offset on, both multiples of 64 and inside the first
+    /// `table` fills its buffer with the payload's bytes from an offset on, both multiples of 16 and inside the first
     /// [`TABLE_BYTES`]. It is asked for pieces behind the table only, and only if there are relocations.
     ///
     /// Errors: what `table` says.
@@ -263,6 +263,198 @@ impl Relocator {
             self.a.wrapping_add(in_b)
         } else {
             value
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a failing test may panic"
+)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const TABLE: usize = TABLE_BYTES as usize;
+    const MAP: FlashMap = match FlashMap::for_size(1 << 20) {
+        Ok(map) => map,
+        Err(_) => panic!("a map for 1 MB"),
+    };
+    /// The distance of the slots.
+    const DISTANCE: u32 = 0x7A000;
+
+    fn table(offsets: &[u32]) -> Result<Vec<u8>, EncodeError> {
+        let mut out = [0; TABLE];
+        encode(offsets, &mut out).map(|used| out[..used].to_vec())
+    }
+
+    /// The payload moved in pieces of the given sizes, in turn.
+    fn moved(payload: &[u8], entries: u32, pieces: &[usize]) -> Vec<u8> {
+        let mut out = payload.to_vec();
+        let mut relocator = Relocator::new(&MAP, entries);
+        let read = |offset: u32, bytes: &mut [u8]| {
+            assert!(offset.is_multiple_of(16) && bytes.len() == 16, "whole windows");
+            let offset = offset as usize;
+            bytes.copy_from_slice(&payload[..TABLE][offset..offset + 16]);
+            Ok::<(), ()>(())
+        };
+        let mut at = 0;
+        for size in pieces.iter().cycle() {
+            let end = (at + size * 4).min(out.len());
+            relocator.piece(&mut out[at..end], read).unwrap();
+            at = end;
+            if at == out.len() {
+                return out;
+            }
+        }
+        unreachable!("a size is not zero")
+    }
+
+    /// What moving means, without a table and a stream.
+    fn reference(payload: &[u8], offsets: &[u32]) -> Vec<u8> {
+        let mut out = payload.to_vec();
+        for offset in offsets {
+            let word = &mut out[*offset as usize..][..4];
+            let value = u32::from_le_bytes(word.try_into().unwrap());
+            let value = match value {
+                0x4020_2000..0x4027_C000 => value + DISTANCE,
+                0x4027_C000..0x402F_6000 => value - DISTANCE,
+                other => other,
+            };
+            word.copy_from_slice(&value.to_le_bytes());
+        }
+        out
+    }
+
+    /// Words that lie in a window, at its edges, or anywhere.
+    fn word() -> impl Strategy<Value = u32> {
+        prop_oneof![
+            4 => 0x4020_2000u32..0x4027_C000,
+            1 => 0x4027_C000u32..0x402F_6000,
+            1 => proptest::sample::select(&[0x4020_1FFFu32, 0x4020_2000, 0x4027_BFFF, 0x4027_C000, 0x402F_6000][..]),
+            1 => any::<u32>(),
+        ]
+    }
+
+    /// A payload and the words its table names.
+    fn payload() -> impl Strategy<Value = (Vec<u8>, Vec<u32>)> {
+        (proptest::collection::vec((word(), any::<bool>(), 0u8..40), 1..120), 0usize..4).prop_map(
+            |(words, tail)| {
+                let mut out = vec![0; TABLE];
+                let mut offsets = Vec::new();
+                for (word, named, gap) in words {
+                    out.resize(out.len() + usize::from(gap) * 4, 0x5A);
+                    if named {
+                        offsets.push(u32::try_from(out.len()).unwrap());
+                    }
+                    out.extend(word.to_le_bytes());
+                }
+                out.resize(out.len() + tail, 0xA5);
+                encode(&offsets, out.first_chunk_mut().unwrap()).unwrap();
+                (out, offsets)
+            },
+        )
+    }
+
+    #[test]
+    fn bytes_are_where_the_page_says() {
+        // 3840 bytes are 960 words: 0b111_1000000.
+        assert_eq!(table(&[3840, 3844, 3844 + 127 * 4]), Ok(vec![0xC0, 0x07, 0x01, 0x7F]));
+        assert_eq!(table(&[3840 + 0x8_0000]), Ok(vec![0xC0, 0x87, 0x08]));
+        assert_eq!(table(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_cannot_be_named() {
+        for wrong in [3836, 3841, 0, 4 << 21] {
+            assert_eq!(table(&[wrong]), Err(EncodeError::Order(wrong)));
+        }
+        assert_eq!(table(&[4000, 4000]), Err(EncodeError::Order(4000)));
+        assert_eq!(table(&[4000, 3996]), Err(EncodeError::Order(3996)));
+        let many: Vec<u32> = (0..4000).map(|word| 3840 + 4 * word).collect();
+        assert_eq!(table(&many[..3839]).unwrap().len(), 3840);
+        assert_eq!(table(&many), Err(EncodeError::Full(161)));
+    }
+
+    #[test]
+    fn three_thousand_words_fit() {
+        // One word in 25, as measured on real firmware, some far apart.
+        let mut at = 3840;
+        let offsets: Vec<u32> = (0..3000)
+            .map(|index| {
+                at += if index % 10 == 0 { 4 * 200 } else { 4 * 6 };
+                at
+            })
+            .collect();
+        assert!(table(&offsets).unwrap().len() < 3400);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_read_is_an_error() {
+        let mut relocator = Relocator::new(&MAP, 1);
+        assert_eq!(relocator.piece(&mut [0; TABLE], |_, _| Err("not yet")), Ok(()));
+        assert_eq!(relocator.piece(&mut [0; 4], |_, _| Err("broken")), Err("broken"));
+    }
+
+    proptest! {
+        #[test]
+        fn moving_is_as_said_and_its_own_inverse(
+            (payload, offsets) in payload(),
+            pieces in proptest::collection::vec(0usize..300, 0..6), last in 1usize..2000,
+        ) {
+            let pieces: Vec<usize> = pieces.into_iter().chain([last]).collect();
+            let entries = u32::try_from(offsets.len()).unwrap();
+            let there = moved(&payload, entries, &pieces);
+            prop_assert_eq!(&there, &reference(&payload, &offsets));
+            prop_assert_eq!(moved(&there, entries, &[64]), payload);
+        }
+
+        #[test]
+        fn no_table_does_harm(
+            mut payload in proptest::collection::vec(any::<u8>(), TABLE + 4..TABLE + 400), entries: u32,
+        ) {
+            let there = moved(&payload, entries, &[64]);
+            prop_assert_eq!(&there[..TABLE], &payload[..TABLE]);
+            prop_assert_eq!(&moved(&there, entries, &[1, 7]), &payload);
+            payload[..TABLE].fill(0xFF);
+            prop_assert_eq!(&moved(&payload, entries, &[64]), &payload);
+        }
+
+        #[test]
+        fn a_table_is_good_if_and_only_if_it_is_written_so(
+            (payload, offsets) in payload(), at in 0usize..TABLE, flip: u8, more in -1i32..2,
+        ) {
+            let mut changed: [u8; TABLE] = *payload.first_chunk().unwrap();
+            changed[at] ^= flip;
+            let entries = u32::try_from(i32::try_from(offsets.len()).unwrap() + more).unwrap_or(0);
+            let bytes = u32::try_from(payload.len()).unwrap();
+            let mut check = TableCheck::new(entries);
+            let good = (0..).zip(&changed).all(|(at, byte)| check.take(at, *byte, bytes));
+            // The words it names, read the slow way.
+            let mut words = vec![];
+            let mut decoder = Decoder::default();
+            for byte in changed {
+                if words.len() < entries as usize {
+                    match decoder.take(byte) {
+                        Ok(Some(word)) => words.push(word),
+                        Ok(None) => {}
+                        Err(Malformed) => break,
+                    }
+                }
+            }
+            let mut again = [0; TABLE];
+            let canonical = words.len() == entries as usize
+                && words.iter().all(|word| word + 4 <= bytes)
+                && encode(&words, &mut again).is_ok()
+                && again == changed;
+            prop_assert_eq!(good, canonical);
+            if flip == 0 {
+                prop_assert_eq!(good, more == 0 || (offsets.is_empty() && more < 0));
+            }
         }
     }
 }
