@@ -1,6 +1,7 @@
 //! The virtual board: the parts of a node on the virtual LAN, and the services that run on it.
 
-use crate::node::{FLASH_BYTES, View};
+use crate::node::FLASH_BYTES;
+use crate::view::View;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use spore_core::wifi::{RadioCommand, RadioEvent, Signal};
 use spore_lan::air;

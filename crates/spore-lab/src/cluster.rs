@@ -1,20 +1,23 @@
 //! A cluster on one thread: nodes, their LAN, its faults. Lives in the time of its [`World`], real or virtual.
 
 use crate::control::{Command, NodeStatus, Reply, Status};
-use crate::node::{FLASH_BYTES, Order, Phase, VirtualNode};
+use crate::emulated::{self, Emulator, Home, Warden};
+use crate::member::Node;
+use crate::node::FLASH_BYTES;
+use crate::view::{Order, Phase, View};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use embassy_time::Duration;
-use spore_core::hostname;
 use spore_core::wifi::{Passphrase, Ssid};
 use spore_image::{Behaviour, FlashMap, Slot, Version};
 use spore_lan::Mac;
 use spore_lan::air::{AccessPoint, AccessPointId, Air};
 use spore_lan::bridge::{Bridge, Target};
+use spore_lan::clock::{self, Mode};
 use spore_lan::executor::{Spawner, World};
 use spore_lan::faults::{Effect, Fault, Partition, RuleId, Selector};
 use spore_lan::flash::Flash;
 use spore_lan::gateway::Gateway;
-use spore_lan::switch::Switch;
+use spore_lan::switch::{SharedCounters, Switch};
 use spore_lan::visitor::Visitor;
 use spore_node::Config;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,9 +36,14 @@ const FIRST_PORT: u16 = 8801;
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Nodes at the start, 1 to 255.
+    /// Virtual nodes at the start; with the emulated ones 255 at most.
     pub nodes: u16,
-    /// Folder for flash files; without one flashes are in memory and gone with the cluster.
+    /// Emulated nodes at the start, after the virtual ones.
+    pub emulated: u16,
+    /// What emulated nodes are made of; without it there are none.
+    pub emulator: Option<Emulator>,
+    /// Folder for flash files; without one flashes are in memory and gone with the cluster, and there are no emulated
+    /// nodes.
     pub state_dir: Option<PathBuf>,
     /// Whether nodes get ports on the host's loopback.
     pub bridges: bool,
@@ -52,15 +60,24 @@ pub struct Options {
 impl Options {
     /// A cluster in memory, unreachable from the host: what tests in virtual time want.
     pub fn in_memory(nodes: u16, seed: u64) -> Self {
-        Self { nodes, state_dir: None, bridges: false, port_base: None, tap: None, seed, wifi: None }
+        Self {
+            nodes,
+            emulated: 0,
+            emulator: None,
+            state_dir: None,
+            bridges: false,
+            port_base: None,
+            tap: None,
+            seed,
+            wifi: None,
+        }
     }
 }
 
 /// One node and its way to the host.
 struct Member {
-    node: VirtualNode,
+    node: Node,
     bridge: Option<Bridge>,
-    flash_file: Option<PathBuf>,
 }
 
 /// A cluster under way.
@@ -73,6 +90,8 @@ pub struct Cluster {
     faults: Vec<(RuleId, String)>,
     #[cfg(target_os = "linux")]
     tap: Option<spore_lan::tap::Tap>,
+    /// Started with the first emulated node.
+    warden: Option<Rc<Warden>>,
     gateway: Gateway,
     switch: Switch,
     spawner: Spawner,
@@ -110,7 +129,7 @@ impl Cluster {
             on: true,
         };
         let access_point = air.add(access_point, &switch);
-        let nodes = options.nodes;
+        let (nodes, emulated) = (options.nodes, options.emulated);
         let mut cluster = Self {
             members: Vec::new(),
             wifi,
@@ -119,6 +138,7 @@ impl Cluster {
             faults: Vec::new(),
             #[cfg(target_os = "linux")]
             tap: None,
+            warden: None,
             gateway,
             switch,
             spawner,
@@ -126,7 +146,8 @@ impl Cluster {
             options,
         };
         cluster.open_tap()?;
-        cluster.add(nodes)?;
+        cluster.add(nodes, false)?;
+        cluster.add(emulated, true)?;
         Ok(cluster)
     }
 
@@ -163,20 +184,20 @@ impl Cluster {
     }
 
     /// The nodes in the order they were added.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &VirtualNode> {
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.members.iter().map(|member| &member.node)
     }
 
     /// Address of a node, once it has one.
-    pub fn address(&self, node: &VirtualNode) -> Option<Ipv4Addr> {
+    pub fn address(&self, node: &Node) -> Option<Ipv4Addr> {
         self.gateway.address(node.mac)
     }
 
-    /// Adds nodes; gives their hostnames.
+    /// Adds nodes, virtual or emulated; gives their hostnames.
     ///
     /// # Errors
-    /// When there would be too many, or a flash file or port cannot be had. Those added before stay.
-    pub fn add(&mut self, count: u16) -> Result<Vec<String>> {
+    /// When there would be too many, or a flash file, an emulator or a port cannot be had. Those added before stay.
+    pub fn add(&mut self, count: u16, emulated: bool) -> Result<Vec<String>> {
         ensure!(
             self.members.len() + usize::from(count) <= MAX_NODES,
             "a lab has at most {MAX_NODES} nodes; {} are there",
@@ -186,26 +207,77 @@ impl Cluster {
         for _ in 0..count {
             let number = self.members.len() + 1;
             let mac = hardware_address(self.options.seed, number);
-            let file =
-                self.options.state_dir.as_ref().map(|folder| folder.join(format!("node-{number}.flash")));
-            let flash = match &file {
-                Some(file) => Flash::file(file, FLASH_BYTES)
-                    .with_context(|| format!("cannot use the flash file {}", file.display()))?,
-                None => Flash::ram(FLASH_BYTES),
-            };
-            burn_factory_image(&flash)?;
-            self.gateway.reserve(mac);
-            let bridge = if self.options.bridges { Some(self.bridge(mac, number)?) } else { None };
             let mut factory = Config::new();
             (factory.wifi_ssid, factory.wifi_passphrase) = self.wifi.clone();
             // Nothing that refuses a label of these lengths exists; a node without it works as well.
             let _ = factory.labels.set("app", "spore");
             let seed = self.options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number as u64);
-            let node = VirtualNode::new(&self.spawner, &self.air, mac, flash, factory, seed);
-            added.push(hostname::of_chip(node.chip_id()).as_str().to_owned());
-            self.members.push(Member { node, bridge, flash_file: file });
+            let node = if emulated {
+                self.emulated(number, mac, &factory, seed)?
+            } else {
+                let file =
+                    self.options.state_dir.as_ref().map(|folder| folder.join(format!("node-{number}.flash")));
+                let flash = match &file {
+                    Some(file) => Flash::file(file, FLASH_BYTES)
+                        .with_context(|| format!("cannot use the flash file {}", file.display()))?,
+                    None => Flash::ram(FLASH_BYTES),
+                };
+                burn_factory_image(&flash)?;
+                self.gateway.reserve(mac);
+                Node::new_virtual(&self.spawner, &self.air, mac, (flash, file), factory, seed)
+            };
+            let bridge = if self.options.bridges { Some(self.bridge(mac, number)?) } else { None };
+            added.push(node.hostname());
+            self.members.push(Member { node, bridge });
         }
         Ok(added)
+    }
+
+    /// Makes an emulated node.
+    fn emulated(&mut self, number: usize, mac: Mac, factory: &Config, seed: u64) -> Result<Node> {
+        ensure!(clock::mode() == Mode::Real, "emulators live in real time only");
+        let emulator = self.options.emulator.clone();
+        let emulator =
+            emulator.context("this lab has no emulator; start one with `spore up --emulated 1`")?;
+        let folder =
+            self.options.state_dir.as_ref().context("emulated nodes need a folder for their files")?;
+        let home = Home::make(&folder.join(format!("node-{number}")), &emulator, factory)?;
+        home.hear(&self.networks()).context("cannot write air.txt")?;
+        let warden = match &self.warden {
+            Some(warden) => warden.clone(),
+            None => Rc::new(Warden::new().context("cannot start /bin/sh to watch over emulators")?),
+        };
+        self.warden = Some(warden.clone());
+        let body = emulated::Body {
+            mac,
+            home: Rc::new(home),
+            emulator,
+            view: Rc::new(View::new()),
+            counters: SharedCounters::new(),
+            switch: self.switch.clone(),
+            stack: self.gateway.host().stack(),
+            ip: self.gateway.reserve(mac),
+            spawner: self.spawner.clone(),
+            warden,
+            seed,
+        };
+        Ok(Node::new_emulated(&self.spawner, body))
+    }
+
+    /// The networks that lead to the LAN. Those of nodes' own access points do not.
+    fn networks(&self) -> Vec<AccessPoint> {
+        let all = self.air.access_points().into_iter();
+        all.filter(|(id, _)| *id == self.access_point).map(|(_, network)| network).collect()
+    }
+
+    /// Tells emulated nodes what is on the air; virtual ones hear it.
+    fn radiate(&self) {
+        let networks = self.networks();
+        for node in self.nodes() {
+            if let Some(Err(error)) = node.home().map(|home| home.hear(&networks)) {
+                node.view.log.line(&format!("-- air.txt cannot be written: {error} --"));
+            }
+        }
     }
 
     /// A way from the host's loopback to the node, over the LAN or, where it is not on it, over its own access point.
@@ -230,7 +302,7 @@ impl Cluster {
     /// The place of the node called `name`: hostname, address, or number from 1.
     fn find(&self, name: &str) -> Result<usize> {
         let found = self.members.iter().enumerate().position(|(at, member)| {
-            hostname::of_chip(member.node.chip_id()).as_str() == name
+            member.node.hostname() == name
                 || self.address(&member.node).is_some_and(|ip| ip.to_string() == name)
                 || (at + 1).to_string() == name
         });
@@ -246,19 +318,26 @@ impl Cluster {
             bridge.disconnect();
         }
         ensure!(node.order(order), "{name} has not yet carried out the orders before; try again");
-        Ok(Reply::Done { nodes: vec![hostname::of_chip(node.chip_id()).as_str().to_owned()] })
+        Ok(Reply::Done { nodes: vec![node.hostname()] })
     }
 
     /// Carries out an order. [`Command::Stop`] is for whoever owns the cluster; here it does nothing.
     pub fn call(&mut self, command: &Command) -> Reply {
-        self.carry_out(command).unwrap_or_else(|error| Reply::Error { error: format!("{error:#}") })
+        let reply =
+            self.carry_out(command).unwrap_or_else(|error| Reply::Error { error: format!("{error:#}") });
+        if matches!(command, Command::Heal | Command::AccessPoint { .. }) {
+            self.radiate();
+        }
+        reply
     }
 
     fn carry_out(&mut self, command: &Command) -> Result<Reply> {
         let done = Ok(Reply::Done { nodes: Vec::new() });
         match command {
             Command::Status => Ok(Reply::Status(self.status())),
-            Command::Add { count } => self.add(*count).map(|nodes| Reply::Done { nodes }),
+            Command::Add { count, emulated } => {
+                self.add(*count, *emulated).map(|nodes| Reply::Done { nodes })
+            }
             Command::Kill { node } => self.order(node, Order::PowerOff),
             Command::Restart { node } => self.order(node, Order::Restart),
             Command::PowerCut { node, at_flash_op: None } => self.order(node, Order::PowerCut),
@@ -266,9 +345,15 @@ impl Cluster {
                 bail!("flash operations are counted from 1; {node} was left alone")
             }
             Command::PowerCut { node, at_flash_op: Some(operation) } => {
-                let node = &self.members[self.find(node)?].node;
-                node.flash.cut_at(u64::from(*operation));
-                Ok(Reply::Done { nodes: vec![hostname::of_chip(node.chip_id()).as_str().to_owned()] })
+                let member = &self.members[self.find(node)?];
+                if let (Some(bridge), "emulated") = (&member.bridge, member.node.kind()) {
+                    bridge.disconnect();
+                }
+                ensure!(
+                    member.node.cut_at(*operation),
+                    "{node} has not yet carried out the orders before; try again"
+                );
+                Ok(Reply::Done { nodes: vec![member.node.hostname()] })
             }
             Command::Cut { nodes } => self.cut(nodes),
             Command::Heal => {
@@ -343,10 +428,7 @@ impl Cluster {
             spore_lan::faults::Rule::judge(&mut partition, passage, rng)
         };
         let id = self.switch.faults().add(rule);
-        let nodes: Vec<String> = places
-            .iter()
-            .map(|at| hostname::of_chip(self.members[*at].node.chip_id()).as_str().to_owned())
-            .collect();
+        let nodes: Vec<String> = places.iter().map(|at| self.members[*at].node.hostname()).collect();
         self.faults.push((id, format!("cut off: {}", nodes.join(" "))));
         Ok(Reply::Done { nodes })
     }
@@ -359,7 +441,7 @@ impl Cluster {
     }
 
     /// How many other running nodes of this cluster a node sees ACTIVE.
-    fn sees(&self, node: &VirtualNode) -> usize {
+    fn sees(&self, node: &Node) -> usize {
         let seen = node.view.seen.borrow();
         let others = self.nodes().filter(|other| {
             other.mac != node.mac
@@ -379,17 +461,19 @@ impl Cluster {
                 .as_ref()
                 .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |bridge| bridge.local());
             NodeStatus {
-                hostname: hostname::of_chip(node.chip_id()).as_str().to_owned(),
+                hostname: node.hostname(),
                 ip: self.address(node),
                 local,
                 url: format!("http://{local}/"),
-                kind: "virtual".to_owned(),
+                kind: node.kind().to_owned(),
+                board: node.board().to_owned(),
                 version: view.version.borrow().clone(),
                 state: view.phase.get().as_str().to_owned(),
                 sees: u16::try_from(self.sees(node)).unwrap_or(u16::MAX),
                 boots: view.boots.get(),
                 reset_reason: view.reset_reason.borrow().clone(),
-                flash: member.flash_file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
+                cpu_millis: u64::try_from(view.cpu().as_millis()).unwrap_or(u64::MAX),
+                flash: node.flash_file().map(|file| file.display().to_string()).unwrap_or_default(),
             }
         });
         Status {

@@ -13,6 +13,9 @@ pub enum Command {
     Add {
         /// How many.
         count: u16,
+        /// Whether they are emulated.
+        #[serde(default)]
+        emulated: bool,
     },
     /// Pull the plug of a node: it stays dark until it is restarted.
     Kill {
@@ -24,7 +27,8 @@ pub enum Command {
         /// Which node.
         node: String,
     },
-    /// Cut the power and give it back at once; with `at_flash_op`, in the middle of the n-th flash operation from now.
+    /// Cut the power and give it back at once; with `at_flash_op`, in the middle of the n-th flash operation: of a virtual
+    /// node from now; an emulated node loses its power now, too, and operations count from the start that follows.
     PowerCut {
         /// Which node.
         node: String,
@@ -145,16 +149,23 @@ pub struct NodeStatus {
     pub url: String,
     /// World the node runs in: `virtual` or `emulated`.
     pub kind: String,
+    /// Board that images for it must be made for.
+    #[serde(default)]
+    pub board: String,
     /// Version of the image it runs, empty while dark.
     pub version: String,
-    /// `running`, `booting`, `hanging`, `crashed`, `off` or `bricked` (no bootable slot).
+    /// `running`, `booting`, `hanging`, `crashed` (its emulator is started again soon), `off`, `bricked` (no bootable
+    /// slot) or `broken` (its emulator stopped it for good; the reset reason says why).
     pub state: String,
     /// How many other running nodes it sees ACTIVE.
     pub sees: u16,
     /// Boots since it was added.
     pub boots: u32,
-    /// Why it last started.
+    /// Why it last started, or why it is broken.
     pub reset_reason: String,
+    /// Host CPU time spent on it since it was added, in milliseconds.
+    #[serde(default)]
+    pub cpu_millis: u64,
     /// File that is its flash.
     pub flash: String,
 }

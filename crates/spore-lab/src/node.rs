@@ -1,10 +1,9 @@
 //! The life of a virtual node: power, boot stage, image, crash, watchdog, restart.
 
-use crate::board::{BOARD, Log, VirtualBoard, VirtualFlash, VirtualRadio, VirtualSystem};
-use crate::observer::{Observer, Seen};
+use crate::board::{BOARD, VirtualBoard, VirtualFlash, VirtualRadio, VirtualSystem};
+use crate::observer::Observer;
+use crate::view::{Order, Orders, Phase, View, chip_id};
 use embassy_futures::select::{Either, select};
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
-use embassy_sync::channel::Channel;
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::ReadNorFlash;
 use futures_util::future::LocalBoxFuture;
@@ -16,12 +15,12 @@ use spore_image::behaviour::{Act, Behaviour, RECORD_BYTES};
 use spore_image::{FlashMap, HEADER_BYTES};
 use spore_lan::Mac;
 use spore_lan::air::Air;
-use spore_lan::executor::{Spawner, Task, Usage};
+use spore_lan::executor::{Spawner, Task};
 use spore_lan::flash::Flash;
 use spore_lan::switch::SharedCounters;
 use spore_node::service::Service;
 use spore_node::{Config, Exit, Memory, Parts, Start};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Size of a virtual node's flash chip.
@@ -31,133 +30,24 @@ const BOOT_TIME: Duration = Duration::from_millis(250);
 /// Time after which the watchdog bites an image that hangs, about that of the ESP8266's hardware watchdog.
 const WATCHDOG: Duration = Duration::from_secs(6);
 
-/// What a node is doing, seen from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// No power.
-    Off,
-    /// Power, no image running yet.
-    Booting,
-    /// The image runs.
-    Running,
-    /// The image does nothing; the watchdog will bite.
-    Hanging,
-    /// The boot stage found nothing to run.
-    Bricked,
+/// What a virtual node is made of and stays the same through its restarts.
+pub(crate) struct Body {
+    pub(crate) mac: Mac,
+    pub(crate) flash: Flash,
+    pub(crate) view: Rc<View>,
+    pub(crate) counters: SharedCounters,
+    /// Settings it starts with as long as it has none stored.
+    pub(crate) factory: Config,
+    pub(crate) air: Air,
+    pub(crate) spawner: Spawner,
+    pub(crate) seed: u64,
 }
 
-impl Phase {
-    /// The word of the control socket.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Booting => "booting",
-            Self::Running => "running",
-            Self::Hanging => "hanging",
-            Self::Bricked => "bricked",
-        }
+impl Body {
+    /// Plugs the node in; its life ends when the task is dropped.
+    pub(crate) fn live(self, orders: Orders) -> Task<()> {
+        self.spawner.clone().spawn(live(self, orders))
     }
-}
-
-/// Something done to a node from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// Pull the plug.
-    PowerOff,
-    /// Pull the plug and put it back at once.
-    PowerCut,
-    /// Plug in, or press reset.
-    Restart,
-}
-
-/// What the outside knows of a node.
-pub struct View {
-    /// What it is doing.
-    pub phase: Cell<Phase>,
-    /// Version of the image it runs.
-    pub version: RefCell<String>,
-    /// Why it last started.
-    pub reset_reason: RefCell<String>,
-    /// Starts since it was added.
-    pub boots: Cell<u32>,
-    /// Members it holds for ACTIVE.
-    pub seen: Seen,
-    /// Its log.
-    pub log: Log,
-    /// Host CPU time spent on it.
-    pub usage: Usage,
-    /// Bytes of memory the node takes: buffers, state and futures.
-    pub bytes: Cell<usize>,
-}
-
-/// A virtual node under power, or not.
-pub struct VirtualNode {
-    /// Hardware address.
-    pub mac: Mac,
-    /// Its flash chip.
-    pub flash: Flash,
-    /// What can be seen.
-    pub view: Rc<View>,
-    /// Traffic of all its lives.
-    pub counters: SharedCounters,
-    orders: Rc<Channel<NoopRawMutex, Order, 4>>,
-    _life: Task<()>,
-}
-
-/// What a node is made of and stays the same through its restarts.
-struct Body {
-    mac: Mac,
-    flash: Flash,
-    view: Rc<View>,
-    counters: SharedCounters,
-    factory: Config,
-    air: Air,
-    spawner: Spawner,
-    seed: u64,
-}
-
-impl VirtualNode {
-    /// Plugs a node in. `factory` are the settings it starts with as long as it has none stored.
-    pub fn new(spawner: &Spawner, air: &Air, mac: Mac, flash: Flash, factory: Config, seed: u64) -> Self {
-        let view = Rc::new(View {
-            phase: Cell::new(Phase::Booting),
-            version: RefCell::default(),
-            reset_reason: RefCell::default(),
-            boots: Cell::new(0),
-            seen: Seen::default(),
-            log: Log::default(),
-            usage: Usage::new(),
-            bytes: Cell::new(0),
-        });
-        let orders = Rc::new(Channel::new());
-        let counters = SharedCounters::new();
-        let body = Body {
-            mac,
-            flash: flash.clone(),
-            view: view.clone(),
-            counters: counters.clone(),
-            factory,
-            air: air.clone(),
-            spawner: spawner.clone(),
-            seed,
-        };
-        let life = spawner.spawn(live(body, orders.clone()));
-        Self { mac, flash, view, counters, orders, _life: life }
-    }
-
-    /// The chip id: the low three bytes of the hardware address.
-    pub fn chip_id(&self) -> u32 {
-        chip_id(self.mac)
-    }
-
-    /// Does something to the node; false when it has not yet taken in the last orders.
-    pub fn order(&self, order: Order) -> bool {
-        self.orders.try_send(order).is_ok()
-    }
-}
-
-fn chip_id(mac: Mac) -> u32 {
-    u32::from_be_bytes([0, mac[3], mac[4], mac[5]])
 }
 
 /// How an image ended.
@@ -166,16 +56,11 @@ enum End {
     Ordered(Order),
 }
 
-async fn live(body: Body, orders: Rc<Channel<NoopRawMutex, Order, 4>>) {
+async fn live(body: Body, orders: Orders) {
     let view = &body.view;
     let (mut cause, mut reason) = (ResetCause::PowerOn, "power on".to_owned());
     loop {
-        view.phase.set(Phase::Booting);
-        view.boots.set(view.boots.get() + 1);
-        view.seen.borrow_mut().clear();
-        view.version.borrow_mut().clear();
-        view.reset_reason.replace(reason.clone());
-        view.log.line(&format!("-- {reason} --"));
+        view.start(&reason);
         let end = match select(start(&body, cause, &reason), orders.receive()).await {
             Either::First(end) => end,
             Either::Second(order) => End::Ordered(order),
@@ -188,14 +73,14 @@ async fn live(body: Body, orders: Rc<Channel<NoopRawMutex, Order, 4>>) {
         (cause, reason) = match end {
             End::Reset(cause, reason) => (cause, reason),
             End::Ordered(Order::PowerOff) => {
-                view.phase.set(Phase::Off);
-                view.version.borrow_mut().clear();
-                view.seen.borrow_mut().clear();
+                view.stop(Phase::Off);
                 view.log.line("-- power off --");
                 while orders.receive().await == Order::PowerOff {}
                 (ResetCause::PowerOn, "power on".to_owned())
             }
-            End::Ordered(Order::PowerCut) => (ResetCause::PowerOn, "power on".to_owned()),
+            End::Ordered(Order::PowerCut | Order::PowerCutAt(_)) => {
+                (ResetCause::PowerOn, "power on".to_owned())
+            }
             End::Ordered(Order::Restart) => (ResetCause::PowerOn, "external reset".to_owned()),
         };
     }

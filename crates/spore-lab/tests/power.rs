@@ -64,7 +64,7 @@ fn an_update_survives_a_cut_at_every_flash_operation() {
         let completed = cuts(&sim) == 0;
         assert!(completed || cuts(&sim) == 1);
         // Whatever happened, the next update works.
-        sim.cluster.borrow().nodes().next().unwrap().flash.restore_power();
+        sim.cluster.borrow().nodes().next().unwrap().flash().unwrap().restore_power();
         let (code, answer) = sim.upload(0, &image("1.2.0", Act::Healthy, 9_000));
         assert_eq!(code, 200, "operation {operation}: {answer}");
         sim.run(2);
@@ -142,7 +142,7 @@ fn settings_survive_a_cut_at_every_flash_operation() {
             if !completed {
                 sim.answering(0);
             }
-            sim.cluster.borrow().nodes().next().unwrap().flash.restore_power();
+            sim.cluster.borrow().nodes().next().unwrap().flash().unwrap().restore_power();
             let config = sim.get(0, "/api/node/config");
             assert_eq!(rest(&config), rest(&first), "round {round} operation {operation}");
             assert_eq!(config["labels"]["app"], "mine");

@@ -6,13 +6,14 @@ use common::{Sim, image, is_error};
 use serde_json::Value;
 use spore_image::behaviour::Act;
 use spore_image::{FlashMap, HEADER_BYTES, Header};
-use spore_lab::node::{FLASH_BYTES, Phase};
+use spore_lab::node::FLASH_BYTES;
+use spore_lab::view::Phase;
 
 const PATH: &str = "/api/node/update";
 
 /// What the flash says of the n-th node, so that looking at it is no request that confirms an image.
 fn record(sim: &Sim, node: usize) -> spore_boot::Status {
-    let mut flash = sim.cluster.borrow().nodes().nth(node).unwrap().flash.clone();
+    let mut flash = sim.cluster.borrow().nodes().nth(node).unwrap().flash().unwrap().clone();
     spore_boot::status(&mut flash, &FlashMap::for_size(FLASH_BYTES).unwrap()).unwrap()
 }
 
