@@ -4,7 +4,9 @@
 //! its executor. Dropping them stops the node at once. Nothing allocates; what is large lies in [`Memory`] and is never
 //! moved.
 #![cfg_attr(not(test), no_std)]
-#![forbid(unsafe_code)]
+// On the chip alone a static is put into a section of its own, which counts as unsafe.
+#![cfg_attr(not(target_arch = "xtensa"), forbid(unsafe_code))]
+#![cfg_attr(target_arch = "xtensa", deny(unsafe_code))]
 
 pub mod board;
 mod context;
@@ -54,7 +56,7 @@ const FAREWELL: Duration = Duration::from_millis(400);
 pub struct Memory<'a> {
     context: Context<'a>,
     sockets: StackResources<SOCKETS>,
-    vacancy: http::Vacancy,
+    http: http::Shared,
     buffers: Buffers,
 }
 
@@ -64,7 +66,7 @@ impl Memory<'_> {
         Self {
             context: Context::new(),
             sockets: StackResources::new(),
-            vacancy: http::Vacancy::new(),
+            http: http::Shared::new(),
             buffers: Buffers::new(),
         }
     }
@@ -132,8 +134,8 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
         return Err(AssembleError::NotEthernet);
     };
-    let Memory { context, sockets, vacancy, buffers } = memory;
-    let (vacancy, seed) = (&*vacancy, system.entropy());
+    let Memory { context, sockets, http, buffers } = memory;
+    let (shared, seed) = (&*http, system.entropy());
     let config = settings(flash, system.flash_bytes()).unwrap_or(start.factory);
     context.begin(config, start.boot, mac, system, start.services);
     let ctx = &*context;
@@ -148,8 +150,8 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     Ok(Assembled {
         network: Network { runner },
         node: Node { ctx, stack, radio, flash, udp, listen, fetch: &mut buffers.fetch },
-        workers: buffers.connections.each_mut().map(|memory| Worker { ctx, flash, stack, vacancy, memory }),
-        refusers: buffers.overflow.each_mut().map(|memory| Refuser { stack, vacancy, memory }),
+        workers: buffers.connections.each_mut().map(|memory| Worker { ctx, flash, stack, shared, memory }),
+        refusers: buffers.overflow.each_mut().map(|memory| Refuser { stack, shared, memory }),
     })
 }
 
@@ -203,28 +205,28 @@ pub struct Worker<'m, 'a, B: Board> {
     ctx: &'m Context<'a>,
     flash: &'a RefCell<B::Flash>,
     stack: Stack<'m>,
-    vacancy: &'m http::Vacancy,
+    shared: &'m http::Shared,
     memory: &'m mut http::Connection,
 }
 
 impl<B: Board> Worker<'_, '_, B> {
     /// Serves for ever.
     pub async fn run(self) -> ! {
-        http::serve(self.ctx, self.flash, self.stack, self.vacancy, self.memory).await
+        http::serve(self.ctx, self.flash, self.stack, self.shared, self.memory).await
     }
 }
 
 /// A task that answers while all workers are busy.
 pub struct Refuser<'m> {
     stack: Stack<'m>,
-    vacancy: &'m http::Vacancy,
+    shared: &'m http::Shared,
     memory: &'m mut http::Overflow,
 }
 
 impl Refuser<'_> {
     /// Refuses for ever.
     pub async fn run(self) -> ! {
-        http::refuse(self.stack, self.vacancy, self.memory).await
+        http::refuse(self.stack, self.shared, self.memory).await
     }
 }
 

@@ -6,7 +6,7 @@ pub const HTTP_RX: usize = 1536;
 /// (RFC 1122, 4.2.3.2) never delays.
 pub const HTTP_TX: usize = 2 * 1460;
 /// Buffer for a request's head and small body, in bytes.
-pub const HTTP_BUFFER: usize = 2048;
+pub const HTTP_BUFFER: usize = 2304;
 /// Largest body of a request that is not firmware, in bytes.
 pub const BODY: usize = 1024;
 /// Receive buffer for datagrams in bytes and in datagrams.

@@ -21,6 +21,7 @@
 
 use crate::context::Context;
 use crate::http::params::Params;
+pub use crate::http::text::Text;
 use core::fmt::{self, Write as _};
 use core::net::Ipv4Addr;
 use spore_core::events::Event;
@@ -99,65 +100,75 @@ impl<'r> Request<'r> {
 /// The answer under construction: a status and a body of at most [`Reply::CAPACITY`] bytes.
 pub struct Reply<'b> {
     pub(crate) status: u16,
-    pub(crate) body: &'b mut Body,
+    pub(crate) body: Text<'b>,
     pub(crate) content_type: &'static str,
 }
-
-/// Storage of a reply's body.
-pub type Body = heapless::String<{ Reply::CAPACITY }>;
 
 impl<'b> Reply<'b> {
     /// Size of the largest body in bytes. A longer one is answered with 500, never cut.
     pub const CAPACITY: usize = 1024;
 
-    pub(crate) fn new(body: &'b mut Body) -> Self {
-        body.clear();
-        Self { status: 200, body, content_type: "application/json" }
+    pub(crate) const fn new(body: Text<'b>) -> Self {
+        Self { status: 200, body, content_type: JSON }
     }
 
     /// Answers 200 with a JSON object whose fields the closure writes.
-    pub fn json(&mut self, fill: impl FnOnce(&mut JsonWriter<&mut Body>) -> fmt::Result) {
-        self.body.clear();
-        self.status = 200;
-        if object(&mut *self.body, fill).is_err() {
-            self.error(500, format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+    pub fn json(&mut self, fill: impl FnOnce(&mut JsonWriter<&mut Text<'b>>) -> fmt::Result) {
+        self.begin(JSON);
+        if object(&mut self.body, fill).is_err() {
+            self.overflow();
         }
     }
 
     /// Answers with an error; the sentence says what is wrong and what to do.
     pub fn error(&mut self, status: u16, message: impl fmt::Display) {
-        self.status = status;
-        self.content_type = "application/json";
-        write_error(self.body, message);
+        self.fail(status, &message);
     }
 
     /// Answers 200 with plain text.
     pub fn text(&mut self, text: impl fmt::Display) {
-        self.body.clear();
-        self.content_type = "text/plain; charset=utf-8";
-        self.status = 200;
+        self.begin("text/plain; charset=utf-8");
         if write!(self.body, "{text}").is_err() {
-            self.error(500, format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+            self.overflow();
         }
+    }
+
+    fn begin(&mut self, content_type: &'static str) {
+        self.body.truncate(0);
+        self.status = 200;
+        self.content_type = content_type;
+    }
+
+    fn overflow(&mut self) {
+        self.fail(500, &format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+    }
+
+    fn fail(&mut self, status: u16, message: &dyn fmt::Display) {
+        self.status = status;
+        self.content_type = JSON;
+        write_error(&mut self.body, message);
     }
 }
 
+const JSON: &str = "application/json";
+
 /// Writes `{"error": message}` in place of what the body holds.
-pub(crate) fn write_error<const N: usize>(body: &mut heapless::String<N>, message: impl fmt::Display) {
+#[inline(never)]
+pub(crate) fn write_error(body: &mut Text<'_>, message: &dyn fmt::Display) {
     let mut text = heapless::String::<256>::new();
     // A message that is too long is cut, which is better than losing it.
     let _ = write!(text, "{message}");
-    body.clear();
-    if object(&mut *body, |json| json.field("error", &text)).is_err() {
-        body.clear();
-        let _ = body.push_str("{\"error\":\"\"}");
+    body.truncate(0);
+    if object(body, |json| json.field("error", &text)).is_err() {
+        body.truncate(0);
+        let _ = body.write_str("{\"error\":\"\"}");
     }
 }
 
 /// Writes one JSON object whose members the closure gives.
-pub(crate) fn object<W: fmt::Write>(
-    out: W,
-    fill: impl FnOnce(&mut JsonWriter<W>) -> fmt::Result,
+fn object<'b>(
+    out: &mut Text<'b>,
+    fill: impl FnOnce(&mut JsonWriter<&mut Text<'b>>) -> fmt::Result,
 ) -> fmt::Result {
     let mut json = JsonWriter::new(out);
     json.begin_object()?;

@@ -1,105 +1,124 @@
 //! `GET /api/cluster/members`: this node first, then everyone it knows, one at a time.
 
-use super::answer::{ENDPOINT, address, foreign_endpoint, labels, own_endpoints, resources, short_endpoint};
-use super::stream::JsonStream;
+use super::documents::{
+    Json, More, address, end, foreign_endpoint, labels, own_endpoint, resources, short_endpoint,
+};
 use crate::context::Context;
 use core::fmt;
-use picoserve::io::Write;
+use core::net::Ipv4Addr;
 use spore_core::members::{Kind, MemberRef};
-use spore_wire::json::JsonWriter;
 
-pub(super) async fn members<W: Write>(ctx: &Context<'_>, json: &mut JsonStream<W>) -> Result<(), W::Error> {
-    json.piece(1000, |json| {
-        json.begin_object()?;
-        json.key("members")?;
-        json.begin_array()?;
-        json.begin_object()?;
-        let now = ctx.now().as_millis();
-        ctx.with(|state| json.field("hostname", &state.hostname))?;
-        json.key("ip")?;
-        address(json, ctx.ip())?;
-        json.field_number("lastSeen", now)?;
-        json.field_number("latency", 0u32)?;
-        json.field("status", "ACTIVE")?;
-        json.key("resources")?;
-        json.begin_object()?;
-        resources(ctx, json)?;
-        json.end_object()?;
-        json.key("api")?;
-        json.begin_array()
-    })
-    .await?;
-    own_endpoints(ctx, json).await?;
-    json.piece(900, |json| {
-        json.end_array()?;
-        ctx.with(|state| {
-            let about = About {
-                age: 0,
-                own: true,
-                kind: Kind::Rust.as_str(),
-                version: state.boot.header.version.as_str(),
-                board: state.identity.board,
-                catalogue: Some(state.catalogue),
-            };
-            more(json, &about, state.labels.iter())
-        })?;
-        json.end_object()
-    })
-    .await?;
-
-    // The table may change between two members; the address says where to go on.
-    let mut after = None;
-    while let Some(ip) = ctx.with(|state| state.members.after(after).map(|member| member.ip())) {
-        after = Some(ip);
-        let now = ctx.now();
-        let catalogue = ctx.with(|state| state.members.get(ip).and_then(|member| member.catalogue()));
-        json.piece(700, |json| {
-            ctx.with(|state| {
-                json.begin_object()?;
-                if let Some(member) = state.members.get(ip) {
-                    member_head(json, member)?;
-                }
-                json.key("api")?;
-                json.begin_array()
-            })
-        })
-        .await?;
-        if ctx.with(|state| catalogue == Some(state.catalogue)) {
-            own_endpoints(ctx, json).await?;
-        } else if let Some(hash) = catalogue {
-            let mut index = 0;
-            while let Some((method, uri)) = foreign_endpoint(ctx, hash, index) {
-                json.piece(ENDPOINT, |json| short_endpoint(json, method, &uri)).await?;
-                index += 1;
-            }
-        }
-        json.piece(900, |json| {
-            json.end_array()?;
-            ctx.with(|state| {
-                if let Some(member) = state.members.get(ip) {
-                    let about = About {
-                        age: member.age(now).as_millis(),
-                        own: false,
-                        kind: member.kind().as_str(),
-                        version: member.version(),
-                        board: member.board(),
-                        catalogue: member.catalogue(),
-                    };
-                    more(json, &about, member.labels())?;
-                }
-                json.end_object()
-            })
-        })
-        .await?;
-    }
-    json.piece(2, |json| {
-        json.end_array()?;
-        json.end_object()
-    })
-    .await
+/// What comes next.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// This node, up to its endpoints.
+    Own,
+    /// One of this node's own endpoints, or of another's with the same catalogue.
+    OwnEndpoint,
+    /// The next member, up to its endpoints.
+    Head,
+    /// One of its endpoints, from that catalogue if its catalogue is known.
+    Endpoint(Option<u32>),
 }
 
-fn member_head<W: fmt::Write>(json: &mut JsonWriter<W>, member: MemberRef<'_>) -> fmt::Result {
+/// How far the list has been written.
+#[derive(Debug, Clone, Copy)]
+pub struct Members {
+    part: Part,
+    /// The member at hand, this node if there is none. The table may change between two members; the address says where to
+    /// go on.
+    member: Option<Ipv4Addr>,
+    /// Which endpoint.
+    index: u16,
+}
+
+impl Members {
+    /// At the beginning.
+    pub const fn new() -> Self {
+        Self { part: Part::Own, member: None, index: 0 }
+    }
+
+    /// Writes the next piece.
+    #[inline(never)]
+    pub fn piece(&mut self, ctx: &Context<'_>, json: &mut Json<'_, '_>) -> More {
+        let mut next = *self;
+        let more = match self.part {
+            Part::Own => {
+                own_head(ctx, json)?;
+                next.part = Part::OwnEndpoint;
+                true
+            }
+            Part::OwnEndpoint => {
+                let more = own_endpoint(ctx, json, self.index)?;
+                next.endpoint_or_rest(ctx, json, more)?
+            }
+            Part::Endpoint(hash) => {
+                let more = match hash.and_then(|hash| foreign_endpoint(ctx, hash, self.index)) {
+                    Some((method, uri)) => short_endpoint(json, method, &uri).map(|()| true)?,
+                    None => false,
+                };
+                next.endpoint_or_rest(ctx, json, more)?
+            }
+            Part::Head => {
+                let Some(ip) = ctx.with(|state| state.members.after(self.member).map(|member| member.ip()))
+                else {
+                    return end(json);
+                };
+                ctx.with(|state| {
+                    json.begin_object()?;
+                    let member = state.members.get(ip);
+                    if let Some(member) = member {
+                        member_head(json, member)?;
+                    }
+                    json.key("api")?;
+                    json.begin_array()?;
+                    let catalogue = member.and_then(|member| member.catalogue());
+                    let own = catalogue == Some(state.catalogue);
+                    next.part = if own { Part::OwnEndpoint } else { Part::Endpoint(catalogue) };
+                    Ok(())
+                })?;
+                next.member = Some(ip);
+                next.index = 0;
+                true
+            }
+        };
+        *self = next;
+        Ok(more)
+    }
+
+    /// After an endpoint comes the next; after the last the rest of the member.
+    fn endpoint_or_rest(&mut self, ctx: &Context<'_>, json: &mut Json<'_, '_>, endpoint: bool) -> More {
+        if endpoint {
+            self.index = self.index.saturating_add(1);
+        } else {
+            rest(ctx, json, self.member)?;
+            self.part = Part::Head;
+        }
+        Ok(true)
+    }
+}
+
+fn own_head(ctx: &Context<'_>, json: &mut Json<'_, '_>) -> fmt::Result {
+    json.begin_object()?;
+    json.key("members")?;
+    json.begin_array()?;
+    json.begin_object()?;
+    let now = ctx.now().as_millis();
+    ctx.with(|state| json.field("hostname", &state.hostname))?;
+    json.key("ip")?;
+    address(json, ctx.ip())?;
+    json.field_number("lastSeen", now)?;
+    json.field_number("latency", 0u32)?;
+    json.field("status", "ACTIVE")?;
+    json.key("resources")?;
+    json.begin_object()?;
+    resources(ctx, json)?;
+    json.end_object()?;
+    json.key("api")?;
+    json.begin_array()
+}
+
+fn member_head(json: &mut Json<'_, '_>, member: MemberRef<'_>) -> fmt::Result {
     json.field("hostname", member.hostname())?;
     json.key("ip")?;
     json.display(&member.ip())?;
@@ -116,6 +135,36 @@ fn member_head<W: fmt::Write>(json: &mut JsonWriter<W>, member: MemberRef<'_>) -
     json.end_object()
 }
 
+/// What follows the endpoints of a member, or of this node.
+fn rest(ctx: &Context<'_>, json: &mut Json<'_, '_>, member: Option<Ipv4Addr>) -> fmt::Result {
+    let now = ctx.now();
+    json.end_array()?;
+    ctx.with(|state| {
+        let Some(ip) = member else {
+            let about = About {
+                age: 0,
+                own: true,
+                kind: Kind::Rust.as_str(),
+                version: state.boot.header.version.as_str(),
+                board: state.identity.board,
+                catalogue: Some(state.catalogue),
+            };
+            return more(json, &about, &mut state.labels.iter());
+        };
+        let Some(member) = state.members.get(ip) else { return Ok(()) };
+        let about = About {
+            age: member.age(now).as_millis(),
+            own: false,
+            kind: member.kind().as_str(),
+            version: member.version(),
+            board: member.board(),
+            catalogue: member.catalogue(),
+        };
+        more(json, &about, &mut member.labels())
+    })?;
+    json.end_object()
+}
+
 /// What we tell of a member beyond the seed's keys.
 struct About<'m> {
     age: u64,
@@ -126,10 +175,10 @@ struct About<'m> {
     catalogue: Option<u32>,
 }
 
-fn more<'l, W: fmt::Write>(
-    json: &mut JsonWriter<W>,
+fn more<'l>(
+    json: &mut Json<'_, '_>,
     about: &About<'_>,
-    own_labels: impl Iterator<Item = (&'l str, &'l str)>,
+    own_labels: &mut dyn Iterator<Item = (&'l str, &'l str)>,
 ) -> fmt::Result {
     json.field_number("age", about.age)?;
     json.field_bool("self", about.own)?;

@@ -1,19 +1,22 @@
 //! HTTP on port 80: a fixed number of connections, and a polite refusal when all are busy.
+//!
+//! Made for little memory: a connection keeps one buffer, which holds the request and then the answer; whatever is needed
+//! only while nobody waits lies once in [`Shared`]; nothing large is a value that moves.
 
-mod answer;
-mod dispatch;
+mod documents;
+mod exchange;
+mod head;
 mod members;
 pub mod params;
 mod routes;
 mod services;
 mod settings;
 mod small;
-mod socket;
-mod stream;
+pub mod text;
 mod update;
 mod ws;
 
-use crate::context::Context;
+use crate::context::{Context, EventBuffer};
 use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSERS};
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -22,38 +25,37 @@ use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
 use embassy_net::tcp::{State, TcpSocket};
 use embassy_sync::waitqueue::MultiWakerRegistration;
-use embassy_time::{Duration, Timer, with_timeout};
-use embedded_io_async::Write as _;
+use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
-use picoserve::Router;
-use socket::{Ending, GuardedSocket};
-use spore_wire::http_head::HeadGuard;
+use exchange::Client;
+use params::Params;
 
-use dispatch::Api;
 pub use routes::{ROUTES, Route};
 
 /// Port of the API.
 pub const PORT: u16 = 80;
+/// How long a client may take to send the first byte of its first request, and then all of a request.
+const READ: Duration = Duration::from_secs(3);
+/// How long a connection is kept open for another request.
+const KEEP: Duration = Duration::from_millis(1500);
+/// How long a client may take to make room for the next bytes of an answer.
+const WRITE: Duration = Duration::from_secs(5);
+/// A connection that was closed is waited for as long as bytes come, but not longer than this.
+const LINGER: Duration = Duration::from_secs(6);
+/// A client that sends nothing for so long after the end of its connection is not waited for any more.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// Buffers of one connection.
 pub struct Connection {
     rx: [u8; HTTP_RX],
     tx: [u8; HTTP_TX],
-    http: [u8; HTTP_BUFFER],
-    guard: RefCell<HeadGuard>,
-    ending: Ending,
+    buffer: [u8; HTTP_BUFFER],
 }
 
 impl Connection {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self {
-            rx: [0; HTTP_RX],
-            tx: [0; HTTP_TX],
-            http: [0; HTTP_BUFFER],
-            guard: RefCell::new(HeadGuard::new()),
-            ending: Ending::new(),
-        }
+        Self { rx: [0; HTTP_RX], tx: [0; HTTP_TX], buffer: [0; HTTP_BUFFER] }
     }
 }
 
@@ -82,15 +84,56 @@ impl Default for Overflow {
     }
 }
 
+/// What all connections of a node share: nothing but zero bytes at first.
+pub struct Shared {
+    vacancy: Vacancy,
+    scratch: RefCell<Scratch>,
+    upload: update::Place,
+}
+
+impl Shared {
+    /// Nobody is connected.
+    pub const fn new() -> Self {
+        Self { vacancy: Vacancy::new(), scratch: RefCell::new(Scratch::new()), upload: update::Place::new() }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Room to work in. It is borrowed only while nobody waits.
+struct Scratch {
+    params: Params,
+}
+
+impl Scratch {
+    const fn new() -> Self {
+        Self { params: Params::new() }
+    }
+
+    /// Room for an event.
+    fn event(&mut self) -> Option<&mut EventBuffer> {
+        self.params.room().first_chunk_mut()
+    }
+
+    /// Room for two texts of `N` bytes.
+    fn texts<const N: usize>(&mut self) -> (&mut [u8], &mut [u8]) {
+        let (one, two) = self.params.room().split_at_mut_checked(N).unwrap_or_default();
+        (one, two.get_mut(..N).unwrap_or_default())
+    }
+}
+
 /// How many connections wait for a client.
-pub struct Vacancy {
+struct Vacancy {
     listening: Cell<usize>,
     waiters: RefCell<MultiWakerRegistration<{ REFUSERS }>>,
 }
 
 impl Vacancy {
-    /// Nobody listens yet.
-    pub const fn new() -> Self {
+    const fn new() -> Self {
         Self { listening: Cell::new(0), waiters: RefCell::new(MultiWakerRegistration::new()) }
     }
 
@@ -112,31 +155,16 @@ impl Vacancy {
     }
 }
 
-impl Default for Vacancy {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-const CONFIG: picoserve::Config = picoserve::Config {
-    timeouts: picoserve::Timeouts {
-        start_read_request: picoserve::time::Duration::from_secs(3),
-        persistent_start_read_request: picoserve::time::Duration::from_millis(1500),
-        read_request: picoserve::time::Duration::from_secs(3),
-        write: picoserve::time::Duration::from_secs(5),
-    },
-    connection: picoserve::KeepAlive::KeepAlive,
-};
-
 /// Serves one connection after the other, for ever.
 pub(crate) async fn serve<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
     stack: Stack<'_>,
-    vacancy: &Vacancy,
+    shared: &Shared,
     memory: &mut Connection,
 ) -> ! {
-    let Connection { rx, tx, http, guard, ending } = memory;
+    let Connection { rx, tx, buffer } = memory;
+    let vacancy = &shared.vacancy;
     loop {
         let mut socket = TcpSocket::new(stack, rx, tx);
         socket.set_nagle_enabled(false);
@@ -149,21 +177,27 @@ pub(crate) async fn serve<F: NorFlash>(
             Timer::after(Duration::from_millis(100)).await;
             continue;
         }
-        *guard.borrow_mut() = HeadGuard::new();
-        *ending = Ending::new();
-        let peer = peer(&socket);
-        let app = Router::from_service(Api { ctx, flash, guard, ending, peer });
-        // A broken connection is the client's affair; the next client gets a fresh one.
-        let _ = picoserve::Server::custom(&app, picoserve::time::EmbassyTimer, &CONFIG, http)
-            .with_graceful_shutdown(ending.ordered(), CONFIG.timeouts.write)
-            .serve(GuardedSocket::new(socket, guard, ending))
-            .await;
+        let mut client = Client { ctx, flash, shared, socket, buffer };
+        client.serve().await;
+        hang_up(&mut client.socket).await;
     }
 }
 
-fn peer(socket: &TcpSocket<'_>) -> Option<core::net::Ipv4Addr> {
-    match socket.remote_endpoint()?.addr {
-        embassy_net::IpAddress::Ipv4(ip) => Some(ip),
+/// Ends a connection. What was written leaves first, and what the client still sends is read away for a while: a reset at
+/// once would destroy the answer on its way, and the client would never learn why.
+async fn hang_up(socket: &mut TcpSocket<'_>) {
+    socket.close();
+    let deadline = Instant::now() + LINGER;
+    while let Ok(Ok(())) = with_timeout(SILENCE, socket.read_with(|bytes| (bytes.len(), ()))).await {
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    let _ = with_deadline(deadline.min(Instant::now() + READ), socket.flush()).await;
+    if !matches!(socket.state(), State::Closed | State::TimeWait) {
+        socket.abort();
+        // Lets the reset out: a client that was not answered shall not wait for ever.
+        let _ = with_timeout(Duration::from_millis(100), socket.flush()).await;
     }
 }
 
@@ -172,7 +206,8 @@ const BUSY: &[u8] =
 Connection: close\r\nContent-Length: 52\r\n\r\n{\"error\":\"all connections are busy; try again soon\"}";
 
 /// Listens only while all connections are busy, and tells whoever comes to come again.
-pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Overflow) -> ! {
+pub(crate) async fn refuse(stack: Stack<'_>, shared: &Shared, memory: &mut Overflow) -> ! {
+    let vacancy = &shared.vacancy;
     loop {
         vacancy.until(false).await;
         let mut socket = TcpSocket::new(stack, &mut memory.rx, &mut memory.tx);
@@ -189,30 +224,36 @@ pub(crate) async fn refuse(stack: Stack<'_>, vacancy: &Vacancy, memory: &mut Ove
                 let _ = with_timeout(Duration::from_millis(500), socket.wait_write_ready()).await;
             }
         }
-        // The request's head is read first and the rest after the answer: closing with unread bytes would reset
-        // the connection and lose the answer.
-        let _ = with_timeout(Duration::from_millis(500), async {
-            let mut piece = [0u8; 256];
-            let mut last = [0u8; 4];
-            let mut ended = false;
-            while !ended {
-                let Ok(count @ 1..) = socket.read(&mut piece).await else { return };
-                for byte in piece.iter().take(count) {
-                    last.rotate_left(1);
-                    last[3] = *byte;
-                    ended |= last == *b"\r\n\r\n";
-                }
-            }
-            let _ = socket.write_all(BUSY).await;
-            socket.close();
-            while matches!(socket.read(&mut piece).await, Ok(1..)) {}
-            let _ = socket.flush().await;
-        })
-        .await;
+        let _ = with_timeout(Duration::from_millis(500), tell_busy(&mut socket)).await;
         if !matches!(socket.state(), State::Closed | State::TimeWait) {
             socket.abort();
             // Lets the reset out: a client that was not answered shall not wait for ever.
             let _ = with_timeout(Duration::from_millis(100), socket.flush()).await;
         }
     }
+}
+
+/// The request's head is read first and the rest after the answer: closing with unread bytes would reset the connection and
+/// lose the answer.
+async fn tell_busy(socket: &mut TcpSocket<'_>) {
+    let mut last = [0u8; 4];
+    let mut ended = false;
+    while !ended {
+        let look = |bytes: &mut [u8]| {
+            for byte in bytes.iter() {
+                last.rotate_left(1);
+                last[3] = *byte;
+                ended |= last == *b"\r\n\r\n";
+            }
+            (bytes.len(), ())
+        };
+        if socket.read_with(look).await.is_err() {
+            return;
+        }
+    }
+    // It fits into the empty buffer.
+    let _ = socket.write(BUSY).await;
+    socket.close();
+    while socket.read_with(|bytes| (bytes.len(), ())).await.is_ok() {}
+    let _ = socket.flush().await;
 }

@@ -8,7 +8,7 @@
 )]
 
 use crate::limits::BODY;
-use spore_wire::form::{Encoded, FormError, Pairs};
+use spore_wire::form::{Encoded, Pairs};
 use spore_wire::json::Members;
 
 /// Most parameters of one request.
@@ -36,11 +36,32 @@ struct Entry {
 /// Names and values.
 #[derive(Debug)]
 pub struct Params {
-    text: heapless::String<BYTES>,
+    text: heapless::Vec<u8, BYTES>,
     entries: heapless::Vec<Entry, COUNT>,
 }
 
-/// The type of body that a `Content-Type` header announces.
+/// The type of body that a `Content-Type` header announces, as far as it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announced(Option<BodyKind>);
+
+impl Announced {
+    /// From the header's value.
+    pub fn by(content_type: Option<&str>) -> Self {
+        Self(match content_type {
+            Some(kind) if kind.contains("json") => Some(BodyKind::Json),
+            Some(kind) if kind.contains("urlencoded") => Some(BodyKind::Form),
+            _ => None,
+        })
+    }
+
+    /// The type of that body.
+    pub fn kind(self, body: &[u8]) -> BodyKind {
+        let json = body.trim_ascii_start().first() == Some(&b'{');
+        self.0.unwrap_or(if json { BodyKind::Json } else { BodyKind::Form })
+    }
+}
+
+/// The type of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
     /// `application/x-www-form-urlencoded`, and whatever is not JSON: upstream's tools do not always say.
@@ -49,22 +70,24 @@ pub enum BodyKind {
     Json,
 }
 
-impl BodyKind {
-    /// From the header's value and the body.
-    pub fn of(content_type: Option<&str>, body: &[u8]) -> Self {
-        let json = match content_type {
-            Some(kind) if kind.contains("json") => true,
-            Some(kind) if kind.contains("urlencoded") => false,
-            _ => body.trim_ascii_start().first() == Some(&b'{'),
-        };
-        if json { Self::Json } else { Self::Form }
-    }
-}
-
 impl Params {
     /// No parameters.
     pub const fn new() -> Self {
-        Self { text: heapless::String::new(), entries: heapless::Vec::new() }
+        Self { text: heapless::Vec::new(), entries: heapless::Vec::new() }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    /// Forgets all; gives the room of their texts for something else.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.clear();
+        // Up to its capacity a vector can always be resized.
+        let _ = self.text.resize(BYTES, 0);
+        &mut self.text
     }
 
     /// Adds those of a query or form.
@@ -97,28 +120,38 @@ impl Params {
     }
 
     fn put_encoded(&mut self, text: Encoded<'_>) -> Result<(u16, u16), ParamsError> {
-        let mut decoded = [0u8; BODY];
-        match text.decode(&mut decoded) {
-            Ok(text) => self.put(text.chars()),
-            Err(FormError::TooLong) => Err(ParamsError::TooMany),
-            Err(_) => Err(ParamsError::Malformed),
+        let start = self.text.len();
+        for byte in text.bytes() {
+            self.text.push(byte).map_err(|_| ParamsError::TooMany)?;
+        }
+        let place = self.since(start)?;
+        match self.text.get(start..).map(core::str::from_utf8) {
+            Some(Ok(_)) => Ok(place),
+            _ => Err(ParamsError::Malformed),
         }
     }
 
     fn put(&mut self, chars: impl Iterator<Item = char>) -> Result<(u16, u16), ParamsError> {
         let start = self.text.len();
         for c in chars {
-            self.text.push(c).map_err(|_| ParamsError::TooMany)?;
+            let added = self.text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            added.map_err(|_| ParamsError::TooMany)?;
         }
-        let end = self.text.len();
-        match (u16::try_from(start), u16::try_from(end)) {
+        self.since(start)
+    }
+
+    /// The place of what was put in since the texts had so many bytes.
+    fn since(&self, start: usize) -> Result<(u16, u16), ParamsError> {
+        match (u16::try_from(start), u16::try_from(self.text.len())) {
             (Ok(start), Ok(end)) => Ok((start, end)),
             _ => Err(ParamsError::TooMany),
         }
     }
 
     fn slice(&self, (start, end): (u16, u16)) -> &str {
-        self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default()
+        let bytes = self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+        // They were checked when they were put in.
+        core::str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// Every parameter in the order given: name, value, and whether the value is JSON other than a string.
@@ -202,10 +235,10 @@ mod tests {
 
     #[test]
     fn the_kind_of_body_is_recognised() {
-        assert_eq!(BodyKind::of(Some("application/json; charset=utf-8"), b""), BodyKind::Json);
-        assert_eq!(BodyKind::of(Some("application/x-www-form-urlencoded"), b"{"), BodyKind::Form);
-        assert_eq!(BodyKind::of(None, b" {\"a\":1}"), BodyKind::Json);
-        assert_eq!(BodyKind::of(Some("text/plain"), b"a=1"), BodyKind::Form);
+        assert_eq!(Announced::by(Some("application/json; charset=utf-8")).kind(b""), BodyKind::Json);
+        assert_eq!(Announced::by(Some("application/x-www-form-urlencoded")).kind(b"{"), BodyKind::Form);
+        assert_eq!(Announced::by(None).kind(b" {\"a\":1}"), BodyKind::Json);
+        assert_eq!(Announced::by(Some("text/plain")).kind(b"a=1"), BodyKind::Form);
     }
 
     proptest! {

@@ -1,17 +1,16 @@
 //! `GET /api/cluster/services`: who offers what, from the catalogues this node knows.
 
-use super::answer::{ENDPOINT, address, foreign_endpoint};
+use super::documents::{Json, More, Uri, address, end, foreign_endpoint};
 use super::params::Params;
-use super::stream::JsonStream;
 use crate::context::Context;
+use core::fmt;
 use core::net::Ipv4Addr;
-use picoserve::io::Write;
 use spore_core::catalogue::Foreign;
 use spore_core::limits::CATALOGUES;
 use spore_wire::Method;
 
 /// What `GET /api/cluster/services` is asked for; empty is everything.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Exact path.
     pub uri: heapless::String<64>,
@@ -38,48 +37,177 @@ impl Filter {
         self.uri.is_empty() || self.uri == uri
     }
 
-    fn wants<'l>(&self, mut labels: impl Iterator<Item = (&'l str, &'l str)>) -> bool {
-        self.label.is_empty()
-            || self.label.split_once('=').is_some_and(|wanted| labels.any(|label| label == wanted))
+    fn wants<'l>(&self, labels: &mut dyn Iterator<Item = (&'l str, &'l str)>) -> bool {
+        let wanted = self.label.split_once('=');
+        self.label.is_empty() || Iterator::any(&mut { labels }, |label| Some(label) == wanted)
     }
 }
 
-pub(super) async fn services<W: Write>(
-    ctx: &Context<'_>,
-    json: &mut JsonStream<W>,
-    filter: &Filter,
-) -> Result<(), W::Error> {
-    json.piece(20, |json| {
-        json.begin_object()?;
-        json.key("services")?;
-        json.begin_array()
-    })
-    .await?;
-    for endpoint in ctx.endpoints().filter(|endpoint| filter.takes(endpoint.uri)) {
-        offered(ctx, json, filter, endpoint.method, endpoint.uri).await?;
+/// What comes next.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The beginning.
+    Begin,
+    /// The own endpoint of that number, or one after it that is wanted.
+    Own(u16),
+    /// What only others offer, each endpoint once, by the first catalogue that has it: number of the catalogue and of the
+    /// endpoint in it.
+    Foreign(u8, u16),
+}
+
+/// An endpoint that is being told, with those who offer it.
+#[derive(Debug, Clone)]
+struct Offer {
+    method: Method,
+    uri: Uri,
+    /// The catalogues that hold it.
+    hashes: heapless::Vec<u32, { CATALOGUES + 1 }, u8>,
+    /// The member told of last.
+    after: Option<Ipv4Addr>,
+}
+
+/// How far the list has been written.
+#[derive(Debug, Clone)]
+pub struct Services {
+    filter: Filter,
+    part: Part,
+    offer: Option<Offer>,
+}
+
+impl Services {
+    /// At the beginning.
+    pub const fn new(filter: Filter) -> Self {
+        Self { filter, part: Part::Begin, offer: None }
     }
-    // What only others offer: each endpoint once, by the first catalogue that has it.
-    let mut catalogue = 0;
-    while let Some(hash) = ctx.with(|state| state.members.catalogue_hashes().nth(catalogue)) {
-        let mut index = 0;
-        while let Some((method, uri)) = foreign_endpoint(ctx, hash, index) {
-            index += 1;
-            let told = ctx.endpoints().any(|own| own.method == method && own.uri == uri)
-                || ctx.with(|state| {
-                    let earlier = state.members.catalogue_hashes().take(catalogue);
-                    holders(&state.catalogues, earlier, method, &uri).next().is_some()
-                });
-            if !told && filter.takes(&uri) {
-                offered(ctx, json, filter, method, &uri).await?;
+
+    /// Writes the next piece.
+    #[inline(never)]
+    pub fn piece(&mut self, ctx: &Context<'_>, json: &mut Json<'_, '_>) -> More {
+        let Self { filter, part, offer } = self;
+        if let Some(at) = offer {
+            if !at.next_node(ctx, filter, json)? {
+                *offer = None;
+            }
+            return Ok(true);
+        }
+        match *part {
+            Part::Begin => {
+                json.begin_object()?;
+                json.key("services")?;
+                json.begin_array()?;
+                *part = Part::Own(0);
+            }
+            Part::Own(index) => match ctx.endpoints().nth(index.into()) {
+                Some(endpoint) => {
+                    if filter.takes(endpoint.uri)
+                        && let Ok(uri) = Uri::try_from(endpoint.uri)
+                    {
+                        *offer = Offer::begin(ctx, filter, endpoint.method, uri, json)?;
+                    }
+                    *part = Part::Own(index.saturating_add(1));
+                }
+                None => *part = Part::Foreign(0, 0),
+            },
+            Part::Foreign(catalogue, index) => {
+                let hash = ctx.with(|state| state.members.catalogue_hashes().nth(catalogue.into()));
+                let Some(hash) = hash else { return end(json) };
+                *part = match foreign_endpoint(ctx, hash, index) {
+                    Some((method, uri)) => {
+                        if filter.takes(&uri) && !told(ctx, catalogue, method, &uri) {
+                            *offer = Offer::begin(ctx, filter, method, uri, json)?;
+                        }
+                        Part::Foreign(catalogue, index.saturating_add(1))
+                    }
+                    None => Part::Foreign(catalogue.saturating_add(1), 0),
+                };
             }
         }
-        catalogue += 1;
+        Ok(true)
     }
-    json.piece(2, |json| {
-        json.end_array()?;
-        json.end_object()
-    })
-    .await
+}
+
+/// Whether an endpoint of that catalogue was told with this node's own, or with an earlier catalogue's.
+fn told(ctx: &Context<'_>, catalogue: u8, method: Method, uri: &str) -> bool {
+    ctx.endpoints().any(|own| own.method == method && own.uri == uri)
+        || ctx.with(|state| {
+            let earlier = state.members.catalogue_hashes().take(catalogue.into());
+            holders(&state.catalogues, earlier, method, uri).next().is_some()
+        })
+}
+
+impl Offer {
+    /// Writes the beginning of an endpoint; `None` when nobody whom the filter wants offers it.
+    fn begin(
+        ctx: &Context<'_>,
+        filter: &Filter,
+        method: Method,
+        uri: Uri,
+        json: &mut Json<'_, '_>,
+    ) -> Result<Option<Self>, fmt::Error> {
+        let own_offers = ctx.endpoints().any(|endpoint| endpoint.method == method && endpoint.uri == uri);
+        let (own, hashes) = ctx.with(|state| {
+            let known = state.members.catalogue_hashes();
+            let mut hashes: heapless::Vec<u32, { CATALOGUES + 1 }, u8> =
+                holders(&state.catalogues, known, method, &uri).take(CATALOGUES).collect();
+            if own_offers {
+                let _ = hashes.push(state.catalogue);
+            }
+            (own_offers && filter.wants(&mut state.labels.iter()), hashes)
+        });
+        let offer = Self { method, uri, hashes, after: None };
+        if !own && offer.next(ctx, filter).is_none() {
+            return Ok(None);
+        }
+        json.begin_object()?;
+        json.field("uri", &offer.uri)?;
+        json.field("method", offer.method.as_str())?;
+        json.key("nodes")?;
+        json.begin_array()?;
+        if own {
+            json.begin_object()?;
+            ctx.with(|state| json.field("hostname", &state.hostname))?;
+            json.key("ip")?;
+            address(json, ctx.ip())?;
+            json.field("status", "ACTIVE")?;
+            json.end_object()?;
+        }
+        Ok(Some(offer))
+    }
+
+    /// The next member to be told of.
+    fn next(&self, ctx: &Context<'_>, filter: &Filter) -> Option<Ipv4Addr> {
+        ctx.with(|state| {
+            let mut at = self.after;
+            while let Some(member) = state.members.after(at) {
+                at = Some(member.ip());
+                let offers = member.catalogue().is_some_and(|hash| self.hashes.contains(&hash));
+                if offers && filter.wants(&mut member.labels()) {
+                    return at;
+                }
+            }
+            None
+        })
+    }
+
+    /// Writes the next member; false when there is none, and the endpoint has ended.
+    fn next_node(&mut self, ctx: &Context<'_>, filter: &Filter, json: &mut Json<'_, '_>) -> More {
+        let Some(ip) = self.next(ctx, filter) else {
+            json.end_array()?;
+            json.end_object()?;
+            return Ok(false);
+        };
+        ctx.with(|state| {
+            let Some(member) = state.members.get(ip) else { return Ok(()) };
+            json.begin_object()?;
+            json.field("hostname", member.hostname())?;
+            json.key("ip")?;
+            json.display(&ip)?;
+            json.field("status", member.status().as_str())?;
+            json.end_object()
+        })?;
+        self.after = Some(ip);
+        Ok(true)
+    }
 }
 
 /// Which of these catalogues hold an endpoint.
@@ -92,80 +220,4 @@ fn holders(
     hashes.filter(move |hash| {
         catalogues.endpoints(*hash).is_some_and(|mut endpoints| endpoints.any(|known| known == (method, uri)))
     })
-}
-
-/// One endpoint and who offers it; nothing when nobody the filter wants does.
-async fn offered<W: Write>(
-    ctx: &Context<'_>,
-    json: &mut JsonStream<W>,
-    filter: &Filter,
-    method: Method,
-    uri: &str,
-) -> Result<(), W::Error> {
-    let own_offers = ctx.endpoints().any(|endpoint| endpoint.method == method && endpoint.uri == uri);
-    let (own, hashes) = ctx.with(|state| {
-        let known = state.members.catalogue_hashes();
-        let mut hashes: heapless::Vec<u32, { CATALOGUES + 1 }> =
-            holders(&state.catalogues, known, method, uri).take(CATALOGUES).collect();
-        if own_offers {
-            let _ = hashes.push(state.catalogue);
-        }
-        (own_offers && filter.wants(state.labels.iter()), hashes)
-    });
-    let next = |after: Option<Ipv4Addr>| {
-        ctx.with(|state| {
-            let mut at = after;
-            while let Some(member) = state.members.after(at) {
-                at = Some(member.ip());
-                let offers = member.catalogue().is_some_and(|hash| hashes.contains(&hash));
-                if offers && filter.wants(member.labels()) {
-                    return Some(member.ip());
-                }
-            }
-            None
-        })
-    };
-    let mut member = next(None);
-    if !own && member.is_none() {
-        return Ok(());
-    }
-    json.piece(ENDPOINT, |json| {
-        json.begin_object()?;
-        json.field("uri", uri)?;
-        json.field("method", method.as_str())?;
-        json.key("nodes")?;
-        json.begin_array()
-    })
-    .await?;
-    if own {
-        json.piece(128, |json| {
-            json.begin_object()?;
-            ctx.with(|state| json.field("hostname", &state.hostname))?;
-            json.key("ip")?;
-            address(json, ctx.ip())?;
-            json.field("status", "ACTIVE")?;
-            json.end_object()
-        })
-        .await?;
-    }
-    while let Some(ip) = member {
-        json.piece(300, |json| {
-            ctx.with(|state| {
-                let Some(member) = state.members.get(ip) else { return Ok(()) };
-                json.begin_object()?;
-                json.field("hostname", member.hostname())?;
-                json.key("ip")?;
-                json.display(&ip)?;
-                json.field("status", member.status().as_str())?;
-                json.end_object()
-            })
-        })
-        .await?;
-        member = next(Some(ip));
-    }
-    json.piece(3, |json| {
-        json.end_array()?;
-        json.end_object()
-    })
-    .await
 }

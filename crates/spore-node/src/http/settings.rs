@@ -1,6 +1,6 @@
 //! Settings over HTTP: shown, changed all or none, stored before they take effect.
 
-use super::answer::labels;
+use super::documents::{Json, labels};
 use super::params::Params;
 use super::small::done;
 use crate::context::Context;
@@ -14,16 +14,16 @@ use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use spore_core::config::{Config, ConfigError, Value};
 use spore_image::FlashMap;
-use spore_wire::json::{JsonWriter, Members};
+use spore_wire::json::Members;
 
-pub(super) fn settings<W: fmt::Write>(json: &mut JsonWriter<W>, config: &Config) -> fmt::Result {
+pub(super) fn settings(json: &mut Json<'_, '_>, config: &Config) -> fmt::Result {
     for (key, value) in config.iter() {
         json.key(key)?;
         match value {
             Value::Text(text) => json.string(text)?,
             Value::Number(number) => json.number(number)?,
             Value::Flag(flag) => json.bool(flag)?,
-            Value::Labels(all) => labels(json, all.iter())?,
+            Value::Labels(all) => labels(json, &mut all.iter())?,
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The answers that fit into one buffer, and what their requests change.
 
-use super::answer::{Hex, address, last_update, one_task};
+use super::documents::{Hex, address, last_update, one_task};
 use super::params::Params;
 use super::routes::Route;
 use super::settings::{config_area, set_config, set_wifi, settings};

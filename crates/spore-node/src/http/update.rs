@@ -1,13 +1,15 @@
 //! `POST /api/node/update`: streams an image into the free slot.
 
+use super::exchange::{Small, reply};
+use super::small;
 use crate::context::Context;
 use crate::state::Update;
 use core::cell::RefCell;
 use core::fmt;
+use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
-use picoserve::io::Read;
-use spore_boot::{InstallError, InstallFault, Installed, Installer};
+use spore_boot::{InstallError, InstallFault, Installer};
 use spore_core::events::Event;
 use spore_image::FlashMap;
 use spore_wire::multipart::{Multipart, MultipartError, boundary_of};
@@ -75,27 +77,56 @@ impl fmt::Display for UploadError {
 /// How much a multipart body may be larger than the image in it.
 const ENVELOPE: u32 = 2048;
 
+/// An installation under way, with its envelope.
+struct Upload {
+    installer: Installer,
+    multipart: Option<Multipart>,
+}
+
+/// The place of the one installation that may be under way: nothing but zero bytes when there is none.
+pub struct Place(RefCell<heapless::Vec<Upload, 1>>);
+
+impl Place {
+    /// No installation.
+    pub const fn new() -> Self {
+        Self(RefCell::new(heapless::Vec::new()))
+    }
+}
+
 /// Marks the node as busy with an update while it lives; what comes after is what it is dropped with.
 struct Claim<'c, 'a> {
     ctx: &'c Context<'a>,
+    place: &'c Place,
     then: Update,
 }
 
 impl Drop for Claim<'_, '_> {
     fn drop(&mut self) {
         let then = self.then;
+        self.place.0.borrow_mut().clear();
         self.ctx.with(|state| state.update = then);
     }
 }
 
-/// Receives an image. On success it runs at the next start, which has been ordered.
-pub async fn receive<F: NorFlash, R: Read>(
+/// The answer to an upload that was refused.
+pub fn refused(error: &UploadError, buffer: &mut [u8]) -> Small {
+    let mut reply = reply(buffer);
+    reply.error(error.status(), error);
+    Small::of(reply, None)
+}
+
+/// Begins to receive a body of `length` bytes. If that succeeds, [`receive`] must follow.
+///
+/// # Errors
+/// [`UploadError`]; nothing has changed then.
+#[inline(never)]
+pub fn begin<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
+    place: &Place,
     content_type: Option<&str>,
     length: u32,
-    reader: &mut R,
-) -> Result<Installed, UploadError> {
+) -> Result<(), UploadError> {
     let (map, board, running) = ctx.with(|state| {
         if state.update != Update::Idle {
             return Err(UploadError::Busy);
@@ -107,63 +138,136 @@ pub async fn receive<F: NorFlash, R: Read>(
         if length > map.slot_bytes().saturating_add(ENVELOPE) {
             return Err(UploadError::TooLarge(map.slot_bytes()));
         }
-        state.update = Update::Receiving { received: 0, size: length };
         Ok((map, state.identity.board, state.boot.slot))
     })?;
-    let mut claim = Claim { ctx, then: Update::Idle };
-    let mut installer =
-        Installer::begin(&mut *flash.borrow_mut(), &map, board, running).map_err(UploadError::Install)?;
-    let mut multipart = match content_type.and_then(boundary_of) {
+    let multipart = match content_type.and_then(boundary_of) {
         Some(boundary) => Some(Multipart::new(boundary).map_err(UploadError::Multipart)?),
         None => None,
     };
+    let mut place = place.0.borrow_mut();
+    place.clear();
+    let installer =
+        Installer::begin(&mut *flash.borrow_mut(), &map, board, running).map_err(UploadError::Install)?;
+    // It was cleared.
+    let _ = place.push(Upload { installer, multipart });
+    ctx.with(|state| state.update = Update::Receiving { received: 0, size: length });
+    Ok(())
+}
 
-    let mut buffer = [0u8; 1024];
+/// Receives the body that [`begin`] has begun. On success the image runs at the next start, which has been ordered. Gives the
+/// answer, and whether the body was read to its end.
+pub async fn receive<F: NorFlash>(
+    ctx: &Context<'_>,
+    flash: &RefCell<F>,
+    place: &Place,
+    length: u32,
+    socket: &mut TcpSocket<'_>,
+    buffer: &mut [u8],
+) -> (Small, bool) {
+    let mut claim = Claim { ctx, place, then: Update::Idle };
     let mut left = length;
     let mut told = 0;
     while left > 0 {
-        let received = installer.progress().received;
-        let count = match with_timeout(STALL, reader.read(&mut buffer)).await {
-            Ok(Ok(count @ 1..)) => count,
-            _ => return Err(UploadError::Interrupted { received }),
-        };
-        left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
-        let bytes = buffer.get(..count).unwrap_or_default();
-        let mut result = Ok(());
-        let mut write = |bytes: &[u8]| {
-            if result.is_ok() {
-                result = installer.write_all(&mut *flash.borrow_mut(), bytes);
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let (piece, _) = buffer.split_at_mut(wanted);
+        let result = match with_timeout(STALL, socket.read(piece)).await {
+            Ok(Ok(count @ 1..)) => {
+                left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+                take(ctx, flash, place, piece.get(..count).unwrap_or_default(), length, &mut told)
             }
+            _ => Err(interrupted(place)),
         };
-        match &mut multipart {
-            None => write(bytes),
-            Some(multipart) => multipart.feed(bytes, &mut write).map_err(UploadError::Multipart)?,
-        }
-        result.map_err(UploadError::Install)?;
-        let received = installer.progress().received;
-        ctx.with(|state| state.update = Update::Receiving { received, size: length });
-        if received >= told + PROGRESS_STEP {
-            told = received;
-            ctx.fire(&Event::UpdateProgress { received, size: length });
+        if let Err(error) = result {
+            return (refused(&error, buffer), left == 0);
         }
         // Between two pieces everything else has its turn, heartbeats above all.
         embassy_futures::yield_now().await;
     }
-    if let Some(multipart) = multipart {
-        multipart.finish().map_err(UploadError::Multipart)?;
+    if let Err(error) = envelope(place) {
+        return (refused(&error, buffer), true);
     }
-    let installed = loop {
-        let step = installer.finish_step(&mut *flash.borrow_mut()).map_err(UploadError::Install)?;
-        if let Some(installed) = step {
-            break installed;
+    let small = loop {
+        if let Some((small, installed)) = finish(ctx, flash, place, buffer) {
+            if installed {
+                claim.then = Update::Restarting;
+            }
+            break small;
         }
         embassy_futures::yield_now().await;
     };
+    if claim.then == Update::Restarting {
+        drop(claim);
+        ctx.restart();
+    }
+    (small, true)
+}
+
+/// Why an upload ended that has not come whole.
+fn interrupted(place: &Place) -> UploadError {
+    let received = place.0.borrow().first().map_or(0, |upload| upload.installer.progress().received);
+    UploadError::Interrupted { received }
+}
+
+/// Takes the next bytes of the body; tells of the progress now and then.
+#[inline(never)]
+fn take<F: NorFlash>(
+    ctx: &Context<'_>,
+    flash: &RefCell<F>,
+    place: &Place,
+    bytes: &[u8],
+    length: u32,
+    told: &mut u32,
+) -> Result<(), UploadError> {
+    let mut place = place.0.borrow_mut();
+    let Some(Upload { installer, multipart }) = place.first_mut() else { return Err(UploadError::Busy) };
+    let mut result = Ok(());
+    let mut write = |bytes: &[u8]| {
+        if result.is_ok() {
+            result = installer.write_all(&mut *flash.borrow_mut(), bytes);
+        }
+    };
+    match multipart {
+        None => write(bytes),
+        Some(multipart) => multipart.feed(bytes, &mut write).map_err(UploadError::Multipart)?,
+    }
+    result.map_err(UploadError::Install)?;
     let received = installer.progress().received;
+    drop(place);
+    ctx.with(|state| state.update = Update::Receiving { received, size: length });
+    if received >= *told + PROGRESS_STEP {
+        *told = received;
+        ctx.fire(&Event::UpdateProgress { received, size: length });
+    }
+    Ok(())
+}
+
+/// Whether the body was as its envelope says.
+fn envelope(place: &Place) -> Result<(), UploadError> {
+    let multipart = place.0.borrow_mut().first_mut().and_then(|upload| upload.multipart.take());
+    multipart.map_or(Ok(()), |multipart| multipart.finish().map_err(UploadError::Multipart))
+}
+
+/// One step of the check of what was written; the answer once it is over, and whether the image was installed.
+#[inline(never)]
+fn finish<F: NorFlash>(
+    ctx: &Context<'_>,
+    flash: &RefCell<F>,
+    place: &Place,
+    buffer: &mut [u8],
+) -> Option<(Small, bool)> {
+    let mut place = place.0.borrow_mut();
+    let Some(Upload { installer, .. }) = place.first_mut() else {
+        return Some((refused(&UploadError::Busy, buffer), false));
+    };
+    let installed = match installer.finish_step(&mut *flash.borrow_mut()) {
+        Ok(installed) => installed?,
+        Err(error) => return Some((refused(&UploadError::Install(error), buffer), false)),
+    };
+    let received = installer.progress().received;
+    drop(place);
     ctx.fire(&Event::UpdateProgress { received, size: received });
     ctx.log(format_args!("update: {} installed into slot {}", installed.header.version, installed.slot));
-    claim.then = Update::Restarting;
-    drop(claim);
-    ctx.restart();
-    Ok(installed)
+    let mut reply = reply(buffer);
+    small::installed(&mut reply, &installed);
+    Some((Small::of(reply, None), true))
 }

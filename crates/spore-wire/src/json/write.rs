@@ -47,6 +47,11 @@ impl<W: Write> JsonWriter<W> {
         Self { out, comma: started }
     }
 
+    /// Whether a comma is due before the next member: what [`JsonWriter::resume`] must be told to go on.
+    pub const fn is_started(&self) -> bool {
+        self.comma
+    }
+
     /// Gives back what it wrote to.
     pub fn into_inner(self) -> W {
         self.out
