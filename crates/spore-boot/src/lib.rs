@@ -18,6 +18,7 @@ pub mod check;
 pub mod install;
 pub mod manage;
 pub mod record;
+pub mod recovery;
 pub mod rtc;
 #[cfg(feature = "testkit")]
 pub mod testkit;
