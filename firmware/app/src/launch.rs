@@ -17,11 +17,18 @@ use spore_rt::crash::{self, RtcMemory};
 use spore_rt::executor::named;
 use spore_rt::flash::Flash;
 use spore_rt::{executor, rom, sdk, stack};
-use static_cell::{ConstStaticCell, StaticCell};
+use spore_rt::task_cell::TaskCell;
+use static_cell::StaticCell;
 
 /// Clock of the UART's divisor in Hz, and the log's speed.
 const UART_CLOCK: u32 = 80_000_000;
 const BAUD: u32 = 115_200;
+
+/// Name of the board in image headers: `esp8266` with Espressif's SDK, `esp8266-qemu` with the stand-ins. The build says which.
+const BOARD: &str = match option_env!("SPORE_BOARD") {
+    Some(board) => board,
+    None => "esp8266-qemu",
+};
 
 /// Tasks as a crash names them; 0 is the SDK.
 pub const TASKS: [&str; 5] = ["sdk", "network", "node", "http", "refuser"];
@@ -30,7 +37,7 @@ const NODE: u32 = 2;
 const HTTP: u32 = 3;
 const REFUSER: u32 = 4;
 
-static MEMORY: ConstStaticCell<Memory<'static>> = ConstStaticCell::new(Memory::new());
+static MEMORY: TaskCell<Memory<'static>> = TaskCell::new(Memory::new());
 static FLASH: StaticCell<RefCell<Flash>> = StaticCell::new();
 static SYSTEM: StaticCell<ChipSystem> = StaticCell::new();
 static HELLO: StaticCell<Hello> = StaticCell::new();
@@ -80,7 +87,7 @@ fn refuser_task(refuser: Refuser<'static>) -> RefuserTask {
 /// Restarts the chip because the node wants it.
 fn leave(exit: Exit) {
     if exit == Exit::TrialFailed {
-        RtcMemory::write(spore_boot::rtc::REQUEST, &spore_boot::rtc::Request::TrialFailed.encode());
+        RtcMemory::write(spore_rt::rtcshim::REQUEST, &spore_rt::rtcshim::Request::TrialFailed.encode());
     }
     // SAFETY: no preconditions. The chip restarts in a moment; nothing of the node is polled again, because this task ends.
     unsafe { sdk::system_restart() };
@@ -113,15 +120,17 @@ extern "C" fn started() {
     unsafe { sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) };
     let flash = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
     let words = RtcMemory::read();
-    let Some(boot) = crate::system::boot(&words, &mut *flash.borrow_mut(), flash_bytes) else {
+    let Some(boot) = spore_boot::select(&mut *flash.borrow_mut(), &spore_image::FlashMap::for_size(flash_bytes).ok().unwrap(), BOARD, spore_boot::ResetCause::PowerOn).ok() else {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let system = SYSTEM.init_with(|| ChipSystem::new(boot.header.board.as_str(), flash_bytes, reset_reason(&words)));
+    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, String::new()));
     let services = SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))]);
     let parts = Parts::<Esp8266> { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
     let start = Start { boot, factory: Config::default(), services };
-    match spore_node::assemble(MEMORY.take(), parts, start) {
+    // SAFETY: the SDK calls this function once.
+    let memory = unsafe { MEMORY.lend() };
+    match spore_node::assemble(memory, parts, start) {
         Ok(node) => {
             let spawner = executor::start();
             spawn(spawner, NETWORK_TASK.spawn(|| network_task(node.network)));

@@ -13,16 +13,16 @@ pub const NO_TASK: u32 = 0;
 
 /// Word of RTC user memory at this index.
 const fn word(index: usize) -> *mut u32 {
-    core::ptr::with_exposed_provenance_mut(spore_boot::rtc::ADDRESS as usize + 4 * index)
+    core::ptr::with_exposed_provenance_mut(crate::rtcshim::ADDRESS as usize + 4 * index)
 }
 
 /// RTC user memory, which takes whole words only.
 pub struct RtcMemory;
 
 impl RtcMemory {
-    /// Reads all words that `spore_boot::rtc` knows.
-    pub fn read() -> [u32; spore_boot::rtc::WORDS] {
-        let mut words = [0; spore_boot::rtc::WORDS];
+    /// Reads all words that `crate::rtcshim` knows.
+    pub fn read() -> [u32; crate::rtcshim::WORDS] {
+        let mut words = [0; crate::rtcshim::WORDS];
         for (index, to) in words.iter_mut().enumerate() {
             // SAFETY: RTC user memory.
             *to = unsafe { word(index).read_volatile() };
@@ -33,7 +33,7 @@ impl RtcMemory {
     /// Writes words from an index on.
     pub fn write(from: usize, words: &[u32]) {
         for (index, value) in words.iter().enumerate() {
-            // SAFETY: RTC user memory; `spore_boot::rtc` keeps its parts inside.
+            // SAFETY: RTC user memory; `crate::rtcshim` keeps its parts inside.
             unsafe { word(from + index).write_volatile(*value) };
         }
     }
@@ -43,13 +43,13 @@ impl RtcMemory {
 #[inline(always)]
 pub fn set_task(task: u32) {
     // SAFETY: RTC user memory.
-    unsafe { word(spore_boot::rtc::TASK).write_volatile(task) };
+    unsafe { word(crate::rtcshim::TASK).write_volatile(task) };
 }
 
 /// The task marked last, which after a start is the one that ran when the chip went down.
 pub fn task() -> u32 {
     // SAFETY: RTC user memory.
-    unsafe { word(spore_boot::rtc::TASK).read_volatile() }
+    unsafe { word(crate::rtcshim::TASK).read_volatile() }
 }
 
 // The vector is reached with a level of 2 and an unknown stack, perhaps an overrun one: begin a new one at its top, nobody returns.
@@ -87,8 +87,8 @@ pub fn install() {
 /// Records a panic and restarts.
 #[unsafe(no_mangle)]
 extern "C" fn spore_panicked(epc: u32) -> ! {
-    let record = spore_boot::rtc::Crash::panic(epc, task());
-    RtcMemory::write(spore_boot::rtc::CRASH, &record.encode());
+    let record = crate::rtcshim::Crash::panic(epc, task());
+    RtcMemory::write(crate::rtcshim::CRASH, &record.encode());
     // SAFETY: resets the chip.
     unsafe { rom::software_reset() }
 }
@@ -102,5 +102,5 @@ pub fn reset_info() -> sdk::ResetInfo {
 /// Never called: with `immediate-abort` a panic does not come here.
 #[panic_handler]
 fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {
-    core::intrinsics::abort()
+    loop {}
 }
