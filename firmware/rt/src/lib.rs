@@ -13,7 +13,6 @@ mod critical;
 pub mod executor;
 pub mod flash;
 pub mod rom;
-pub mod rtcshim;
 pub mod sdk;
 pub mod stack;
 pub mod task_cell;
