@@ -13,6 +13,7 @@ LIBRARIES = FIRMWARE / "target" / "lx106-none-elf" / "release"
 
 POWER_CUT, VIOLATION, BAD_BOARD = 70, 71, 72
 SECTOR = 4096
+FLASH_WINDOW = range(0x40200000, 0x40300000)
 
 
 def link(library, scripts, to):
@@ -49,8 +50,9 @@ def segments(elf):
 
 
 def rom_image(elf):
-    """The image that the boot ROM loads: 0xE9, segments, checksum as last byte of 16."""
+    """The image that the boot ROM loads: 0xE9, segments that go to RAM, checksum as last byte of 16."""
     entry, parts = segments(elf)
+    parts = [part for part in parts if part[0] not in FLASH_WINDOW]
     image = struct.pack("<BBBBI", 0xE9, len(parts), 3, 0x20, entry)
     checksum = 0xEF
     for address, content in parts:

@@ -52,12 +52,21 @@ CASES = {
     8: "cache",
     10: "exceptions",
     12: "flash",
+    13: "exceptions by own vectors",
+    14: "interrupts by own vectors",
+    15: "window after changes",
 }
 
 
 @pytest.mark.parametrize("case", CASES, ids=CASES.get)
 def test_case(chip, case):
     board = chip(case)
+    assert board.run() == 0, board.serial()
+
+
+@pytest.mark.parametrize("strict", [0, 1])
+def test_window_with_and_without_poison(chip, strict):
+    board = chip(15, strict=strict)
     assert board.run() == 0, board.serial()
 
 
@@ -96,6 +105,19 @@ def test_watchdog_bites_who_does_not_feed_it(chip):
             process.kill()
     assert "rst cause:4" in board.serial()
     assert int((board.directory / "alive").read_text()) > alive > 0
+
+
+def test_heart_stands_still_while_interrupts_are_masked(chip):
+    board = chip(16)
+    with board.start() as process:
+        try:
+            board.wait_for("masked now")
+            alive = (board.directory / "alive").read_text()
+            time.sleep(2.5)
+            assert (board.directory / "alive").read_text() == alive
+            assert process.poll() is None
+        finally:
+            process.kill()
 
 
 def test_services(chip):

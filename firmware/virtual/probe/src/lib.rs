@@ -16,8 +16,34 @@ fn panic(_: &core::panic::PanicInfo) -> ! {
     spore_hidden::exit(1)
 }
 
-// Code that the flash's copy at 0x11000 has, too: made by hand, so that it may run anywhere.
-global_asm!(".section .entry, \"ax\"", ".balign 4", ".global probe_entry", "probe_entry:", "j probe_main", options(raw));
+global_asm!(
+    // At the start of IRAM: vectors as the SDK has them, which forward to the ROM.
+    ".section .vectors, \"ax\"",
+    ".balign 16",
+    ".global vectors",
+    "vectors:",
+    ".4byte {user}, {kernel}, {double}",
+    ".org 0x30",
+    "wsr.excsave1 a0",
+    "l32r a0, vectors + 4",
+    "jx a0",
+    ".org 0x50",
+    "wsr.excsave1 a0",
+    "l32r a0, vectors",
+    "jx a0",
+    ".org 0x70",
+    "wsr.excsave1 a0",
+    "l32r a0, vectors + 8",
+    "jx a0",
+    ".section .entry, \"ax\"",
+    ".balign 4",
+    ".global probe_entry",
+    "probe_entry:",
+    "j probe_main",
+    user = const spore_hidden::at::USER_EXCEPTION,
+    kernel = const spore_hidden::at::KERNEL_EXCEPTION,
+    double = const spore_hidden::at::DOUBLE_EXCEPTION,
+);
 
 /// Where the case's number lies in flash.
 const CASE: u32 = 0x1_0000;

@@ -33,7 +33,10 @@ fn text() -> &'static [u8] {
 /// The value of a key, without spaces around it.
 pub(crate) fn value(key: &str) -> Option<&'static str> {
     let text = core::str::from_utf8(text()).ok()?;
-    text.lines().filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(name, _)| name.trim() == key)
+        .map(|(_, value)| value.trim())
 }
 
 /// The value of a key as a number, decimal.

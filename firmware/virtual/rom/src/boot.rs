@@ -46,7 +46,11 @@ fn load() -> u32 {
         let [address, length] = words(offset);
         let fits = |from: u32, to: u32| address >= from && address <= to && length <= to - address;
         let in_ram = fits(0x3FFE_8000, 0x3FFF_C000) || fits(0x4010_0000, 0x4011_0000);
-        if !in_ram || address % 4 != 0 || length % 4 != 0 || offset + 8 + length + 16 > flash::size() {
+        if !in_ram
+            || !address.is_multiple_of(4)
+            || !length.is_multiple_of(4)
+            || offset + 8 + length + 16 > flash::size()
+        {
             refuse("bad segment");
         }
         print::line(format_args!("load {address:#010x}, len {length}, room 16 "));

@@ -15,6 +15,7 @@ use crate::{
     host::{self, File, Mode},
     print,
 };
+use core::ops::Range;
 use spore_hidden::exit_code;
 
 /// Bytes in a sector, the smallest piece that can be erased.
@@ -34,9 +35,12 @@ struct Flash {
     operations: u32,
     /// The one in which the power fails; 0 is none.
     cut: u32,
+    /// What was erased or programmed since `changed` was asked.
+    changed: Range<u32>,
 }
 
-static FLASH: Cell<Flash> = Cell::new(Flash { file: None, journal: None, size: 0, operations: 0, cut: 0 });
+static FLASH: Cell<Flash> =
+    Cell::new(Flash { file: None, journal: None, size: 0, operations: 0, cut: 0, changed: 0..0 });
 /// A bit for each word that was programmed since its erasure. Words that are not 0xFFFFFFFF count as well.
 static PROGRAMMED: Cell<[u32; (LARGEST / 128) as usize]> = Cell::new([0; _]);
 static BUFFER: Cell<[u32; (SECTOR / 4) as usize]> = Cell::new([0; _]);
@@ -71,6 +75,11 @@ pub(crate) fn size() -> u32 {
     FLASH.get().size
 }
 
+/// A range that holds all bytes erased or programmed since the last call.
+pub(crate) fn changed() -> Range<u32> {
+    core::mem::take(&mut FLASH.get().changed)
+}
+
 fn file_at(offset: u32) -> File {
     match FLASH.get().file {
         Some(file) => {
@@ -103,7 +112,7 @@ fn check(what: &str, offset: u32, length: u32) {
     if cache::enabled() {
         violation!("{what} at {offset:#x} while the cache is on");
     }
-    if offset % 4 != 0 || length % 4 != 0 {
+    if !offset.is_multiple_of(4) || !length.is_multiple_of(4) {
         violation!("{what} of {length} bytes at {offset:#x}: not multiples of 4");
     }
     if offset > size() || length > size() - offset {
@@ -114,8 +123,10 @@ fn check(what: &str, offset: u32, length: u32) {
 /// The rules for buffers: DRAM (with the stack) or IRAM.
 fn check_buffer(what: &str, address: u32, length: u32) {
     let inside = |from: u32, to: u32| address >= from && address <= to && length <= to - address;
-    if address % 4 != 0 || !(inside(0x3FFE_8000, 0x4000_0000) || inside(0x4010_0000, 0x4011_0000)) {
-        violation!("{what} with a buffer of {length} bytes at {address:#x}: not in RAM, or not a multiple of 4");
+    if !address.is_multiple_of(4) || !(inside(0x3FFE_8000, 0x4000_0000) || inside(0x4010_0000, 0x4011_0000)) {
+        violation!(
+            "{what} with a buffer of {length} bytes at {address:#x}: not in RAM, or not a multiple of 4"
+        );
     }
 }
 
@@ -132,10 +143,18 @@ fn done(programmed: bool, offset: u32, length: u32, from: u32, cut: bool) -> i32
         print::line(format_args!("\nSPORE: the power fails in flash operation {}", FLASH.get().operations));
         host::exit(exit_code::POWER_CUT);
     }
+    let changed = &mut FLASH.get().changed;
+    *changed = if changed.start == changed.end {
+        offset..offset + length
+    } else {
+        changed.start.min(offset)..changed.end.max(offset + length)
+    };
     if let Some(journal) = FLASH.get().journal {
         let mut head = [0; 12];
-        for (place, word) in head.chunks_exact_mut(4).zip([u32::from(programmed), offset, length]) {
-            place.copy_from_slice(&word.to_le_bytes());
+        for (place, word) in
+            head.as_chunks_mut::<4>().0.iter_mut().zip([u32::from(programmed), offset, length])
+        {
+            *place = word.to_le_bytes();
         }
         // SAFETY: `from` was checked to be readable.
         let whole = journal.write(&head) && (!programmed || unsafe { journal.write_from(from, length) });
@@ -189,7 +208,7 @@ extern "C" fn rom_spi_erase_block(number: u32) -> i32 {
 /// `SPIEraseArea(offset, length)`: 0. Whole sectors.
 #[unsafe(no_mangle)]
 extern "C" fn rom_spi_erase_area(offset: u32, length: u32) -> i32 {
-    if offset % SECTOR != 0 || length % SECTOR != 0 {
+    if !offset.is_multiple_of(SECTOR) || !length.is_multiple_of(SECTOR) {
         violation!("SPIEraseArea of {length} bytes at {offset:#x}: not whole sectors");
     }
     for number in 0..length / SECTOR {

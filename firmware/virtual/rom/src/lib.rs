@@ -16,17 +16,17 @@
 //! The ROM's known traps are kept: `ets_post` and `ets_intr_unlock` set the interrupt level to 0 whatever it was, handlers of
 //! exceptions run with interrupts enabled, RAM has no defined content at power on, RTC memory is noise then.
 //!
-//! What it does not do: the rule that IRAM and the flash window take 32-bit accesses only (QEMU's core allows more), the time
-//! that erasing and programming take, ROM functions for the radio, SHA-1, MD5 and AES, and the ROM's own timers
-//! (`ets_timer_*`: the SDK brings its own).
+//! What it does not do: the rule that IRAM and the flash window take 32-bit accesses only (QEMU's core allows more); the time
+//! that erasing and programming take; registers of peripherals (a restart is `software_reset`, not bit 31 of 0x60000700); ROM
+//! functions for pins, the radio, SHA-1, MD5 and AES; the ROM's own timers (`ets_timer_*`: the SDK brings its own).
 //!
 //! # Watchdog
 //!
 //! Off after power on and after a reset by pin, on after other resets; `ets_wdt_enable`, `_disable` and `_restore` switch it.
 //! Feeding is writing 0x73 to 0x60000914, or any `ets_wdt_*`. It is looked at four times a second in the clock's interrupt, and
-//! bites 7 s after the last feed. If interrupts stay masked, nothing inside QEMU can bite: for that, a number in the file `alive`
-//! grows by one each second from the same interrupt, and whoever supervises the process ends it when that stands still for as
-//! long, and starts it again with `reset=4` in `board.txt`.
+//! bites 7 s after the last feed. If interrupts stay masked, nothing inside QEMU can bite: for that, the number in the file
+//! `alive` (ten digits and a new line, written in place) grows by one each second from the same interrupt, and whoever supervises
+//! the process ends it when that stands still for as long, and starts it again with `reset=4` in `board.txt`.
 
 #![no_std]
 #![feature(asm_experimental_arch)]

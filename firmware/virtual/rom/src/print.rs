@@ -148,9 +148,11 @@ impl Output {
             }
         }
         let length = (digits.len() - first) as u32 + u32::from(negative);
-        let zeros = field.precision.map_or(0, |precision| (precision + u32::from(negative)).saturating_sub(length));
+        let zeros =
+            field.precision.map_or(0, |precision| (precision + u32::from(negative)).saturating_sub(length));
         let room = field.width.saturating_sub(length + zeros);
-        let (spaces, zeros) = if field.zeros && !field.left && field.precision.is_none() { (0, room) } else { (room, zeros) };
+        let (spaces, zeros) =
+            if field.zeros && !field.left && field.precision.is_none() { (0, room) } else { (room, zeros) };
         if !field.left {
             self.fill(b' ', spaces);
         }

@@ -3,8 +3,7 @@
 use crate::{
     board, cache,
     chip::{Cell, store, violation},
-    clock, flash,
-    host, interrupts, print, random, tasks, uart, watchdog,
+    clock, flash, host, interrupts, print, random, tasks, uart, watchdog,
 };
 use spore_hidden::{exit_code, reset_reason};
 

@@ -47,7 +47,13 @@ unsafe extern "C" fn hidden_violation(message: *const u8, length: usize) -> ! {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn hidden_file_read(name: *const u8, name_length: usize, offset: u32, to: u32, length: u32) -> i32 {
+unsafe extern "C" fn hidden_file_read(
+    name: *const u8,
+    name_length: usize,
+    offset: u32,
+    to: u32,
+    length: u32,
+) -> i32 {
     // SAFETY: a name of the SDK's stand-in.
     let Some(file) = open(unsafe { bytes(name, name_length) }, Mode::Read) else { return -1 };
     file.seek(Some(offset));
@@ -58,7 +64,13 @@ unsafe extern "C" fn hidden_file_read(name: *const u8, name_length: usize, offse
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn hidden_file_write(name: *const u8, name_length: usize, append: u32, from: u32, length: u32) -> i32 {
+unsafe extern "C" fn hidden_file_write(
+    name: *const u8,
+    name_length: usize,
+    append: u32,
+    from: u32,
+    length: u32,
+) -> i32 {
     let mode = if append == 0 { Mode::Create } else { Mode::Append };
     // SAFETY: a name of the SDK's stand-in.
     let Some(file) = open(unsafe { bytes(name, name_length) }, mode) else { return -1 };
