@@ -11,9 +11,9 @@ const GUARD_START: u32 = 0x3FFF_E830;
 /// The paint.
 const PAINT: u32 = 0x5AFE_57AC;
 /// A callback should not run longer.
-pub const LONG_MICROS: u64 = 15_000;
+pub const LONG_MICROS: u32 = 15_000;
 /// A callback must not run longer: the access point may throw the station out.
-pub const MUCH_TOO_LONG_MICROS: u64 = 500_000;
+pub const MUCH_TOO_LONG_MICROS: u32 = 500_000;
 
 /// What is counted beside violations; printed before each restart.
 #[derive(Clone, Copy)]
@@ -68,10 +68,10 @@ pub fn print_counters() {
 pub fn violation(format: &CStr, arguments: &[u32]) -> ! {
     let _ = cpu::mask();
     print_counters();
-    print::print(c"SDK: ", &[]);
+    print::print(c"SPORE: contract of the SDK violated: ", &[]);
     print::print(format, arguments);
     print::print(c"\n", &[]);
-    spore_hidden::violation("the SDK's contract: see the line before")
+    spore_hidden::exit(spore_hidden::exit_code::VIOLATION)
 }
 
 /// Refuses a call made from an interrupt handler or with interrupts masked.
@@ -118,31 +118,30 @@ pub fn check_stack() {
 }
 
 /// Calls the firmware: measures how long it runs, and looks at what it left behind. `kind` and `number` say who was called.
-#[inline(never)]
-pub fn callback<R>(kind: &CStr, number: u32, call: impl FnOnce() -> R) -> R {
-    let begin = time::since_boot();
+#[inline(always)]
+pub fn callback<R>(kind: &'static CStr, number: u32, call: impl FnOnce() -> R) -> R {
+    let begin = time::system_get_time();
     let result = call();
-    let took = time::since_boot() - begin;
-    finished(kind, number, took);
+    finished(kind, number, begin);
     result
 }
 
 /// The part of [`callback`] that does not depend on the callee.
 #[inline(never)]
-fn finished(kind: &CStr, number: u32, took: u64) {
+fn finished(kind: &'static CStr, number: u32, begin: u32) {
+    let micros = time::system_get_time().wrapping_sub(begin);
     if cpu::interrupt_level() != 0 {
         violation(c"%s %u returned with interrupts masked", &[kind.as_ptr() as u32, number]);
     }
     check_stack();
-    let micros = u32::try_from(took).unwrap_or(u32::MAX);
     let first = COUNTERS.with(|c| {
         c.longest = c.longest.max(micros);
-        if took > LONG_MICROS {
+        if micros > LONG_MICROS {
             c.long += 1;
         }
-        took > LONG_MICROS && c.long == 1
+        micros > LONG_MICROS && c.long == 1
     });
-    if first || took > MUCH_TOO_LONG_MICROS {
+    if first || micros > MUCH_TOO_LONG_MICROS {
         print::print(c"SDK: %s %u ran %u us\n", &[kind.as_ptr() as u32, number, micros]);
     }
 }

@@ -82,17 +82,22 @@ pub fn get() -> Parameters {
 
 /// Changes what is stored; writes it if it is another then. Whether it is in flash.
 pub fn change(edit: impl FnOnce(&mut Parameters)) -> bool {
-    let old = get();
-    let mut new = old;
+    let mut new = get();
     edit(&mut new);
+    store(&mut new)
+}
+
+#[inline(never)]
+fn store(new: &mut Parameters) -> bool {
     new.sum = new.checksum();
-    if old.words()[1..WORDS - 1] == new.words()[1..WORDS - 1] {
+    let words = new.words();
+    if get().words().iter().zip(&words).take(WORDS - 1).all(|(old, new)| old == new) {
         return true;
     }
     let written = flash::spi_flash_erase_sector(sector() as u16) == 0
-        && flash::spi_flash_write(sector() * 4096, new.words().as_ptr(), WORDS as u32 * 4) == 0;
+        && flash::spi_flash_write(sector() * 4096, words.as_ptr(), WORDS as u32 * 4) == 0;
     if written {
-        STORED.set(new);
+        STORED.set(*new);
     }
     written
 }

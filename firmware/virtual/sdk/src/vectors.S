@@ -31,7 +31,7 @@ _NMIExceptionVector:
 _KernelExceptionVector:
   wsr a0, excsave1
   j spore_sdk_kernel
-  .p2align 5
+  .org 0x20
 
   .section .UserExceptionVector.text, "ax"
   .p2align 4
@@ -39,7 +39,7 @@ _KernelExceptionVector:
 _UserExceptionVector:
   wsr a0, excsave1
   j spore_sdk_user
-  .p2align 5
+  .org 0x20
 
   .section .DoubleExceptionVector.text, "ax"
   .p2align 4
