@@ -55,6 +55,7 @@ CASES = {
     13: "exceptions by own vectors",
     14: "interrupts by own vectors",
     15: "window after changes",
+    17: "interrupted ROM functions",
 }
 
 
@@ -130,6 +131,8 @@ def test_reset_reason_of_the_board(chip):
     board = chip(1, reset=4)
     assert board.run() == 0
     assert "rst cause:4" in board.serial()
+    board.set(reset="four")
+    assert board.run() == BAD_BOARD
 
 
 VIOLATIONS = {

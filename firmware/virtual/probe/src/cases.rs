@@ -50,6 +50,7 @@ pub(crate) fn run(case: u32) {
             }
             15 => flash::kept_window(),
             16 => chip::masked(),
+            17 => chip::interrupted(),
             20 => flash::twice(),
             21 => flash::misaligned(),
             22 => flash::past_the_end(),

@@ -3,6 +3,7 @@
 use crate::{
     chip::Cell,
     host::{File, Mode},
+    reset,
 };
 
 /// The longest file.
@@ -39,7 +40,8 @@ pub(crate) fn value(key: &str) -> Option<&'static str> {
         .map(|(_, value)| value.trim())
 }
 
-/// The value of a key as a number, decimal.
+/// The value of a key as a number, decimal. Anything else there ends QEMU.
 pub(crate) fn number(key: &str) -> Option<u32> {
-    value(key)?.parse().ok()
+    let value = value(key)?;
+    Some(value.parse().unwrap_or_else(|_| reset::bad_board("a value in board.txt is not a number")))
 }

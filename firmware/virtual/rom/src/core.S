@@ -41,6 +41,20 @@ thunk_\name:
     ret
     .endm
 
+    thunk srand, rom_srand
+    thunk rand, rom_rand
+    thunk set_idle_cb, rom_set_idle_cb
+    thunk task, rom_task
+    thunk isr_attach, rom_isr_attach
+    thunk isr_mask, rom_isr_mask
+    thunk reset_reason, rom_reset_reason
+    thunk update_cpu_frequency, rom_update_cpu_frequency
+    thunk get_cpu_frequency, rom_get_cpu_frequency
+    thunk wdt_get_mode, rom_wdt_get_mode
+    thunk set_interrupt_handler_arg, rom_set_interrupt_handler_arg
+    thunk set_interrupt_handler, rom_set_interrupt_handler
+    thunk ints_off, rom_ints_off
+    thunk set_exception_handler, rom_set_exception_handler
     thunk isr_unmask, rom_isr_unmask
     thunk ints_on, rom_ints_on
     thunk write_char, rom_write_char

@@ -49,15 +49,10 @@ fn pending() -> u32 {
     mask
 }
 
-/// Changes bits of INTENABLE with interrupts masked: what it was.
+/// Changes bits of INTENABLE, never the clock's: what it was.
 fn change(clear: u32, set: u32) -> u32 {
-    let ps: u32;
-    // SAFETY: changes the interrupt level only.
-    unsafe { asm!("rsil {0}, 1", out(reg) ps, options(nostack)) };
     let before = enabled();
     enable((before & !clear) | set | 1 << interrupt::CLOCK);
-    // SAFETY: `ps` was read above.
-    unsafe { asm!("wsr.ps {0}", "rsync", in(reg) ps, options(nostack)) };
     before
 }
 
@@ -158,7 +153,7 @@ extern "C" fn rom_ints_off(mask: u32) -> u32 {
 
 /// `_xtos_set_exception_handler(cause, handler(frame, cause))`: the handler before, 0 if there was none.
 #[unsafe(no_mangle)]
-extern "C" fn set_exception_handler(cause: u32, handler: u32) -> u32 {
+extern "C" fn rom_set_exception_handler(cause: u32, handler: u32) -> u32 {
     if cause >= CAUSES {
         return 0;
     }
@@ -176,7 +171,7 @@ extern "C" fn set_exception_handler(cause: u32, handler: u32) -> u32 {
 pub(crate) fn reset() {
     *ATTACHED.get() = [None; COUNT];
     for cause in 0..CAUSES {
-        set_exception_handler(cause, 0);
+        rom_set_exception_handler(cause, 0);
     }
     // SAFETY: a word of the ROM's table.
     unsafe { store(HANDLERS + 4 * INTERRUPT, interrupt_handler as *const () as u32) };

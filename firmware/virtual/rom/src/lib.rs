@@ -12,13 +12,27 @@
 //! | 0x3FF80000-0x3FFBFFFF | this crate's data and stack, where an ESP8266 has nothing |
 //! | 0x3FFFC000-0x3FFFC7FF | the ROM's data which others use: handler tables, `flashchip` |
 //!
-//! Strictness: see [`flash`] (alignment, words programmed twice, cache), [`cache`] (poison), [`tasks`] (posts), [`interrupts`].
+//! Strictness: see the modules `flash` (alignment, words programmed twice, cache), `cache` (poison), `tasks` (posts), `interrupts`.
 //! The ROM's known traps are kept: `ets_post` and `ets_intr_unlock` set the interrupt level to 0 whatever it was, handlers of
 //! exceptions run with interrupts enabled, RAM has no defined content at power on, RTC memory is noise then.
 //!
 //! What it does not do: the rule that IRAM and the flash window take 32-bit accesses only (QEMU's core allows more); the time
 //! that erasing and programming take; registers of peripherals (a restart is `software_reset`, not bit 31 of 0x60000700); ROM
 //! functions for pins, the radio, SHA-1, MD5 and AES; the ROM's own timers (`ets_timer_*`: the SDK brings its own).
+//!
+//! # board.txt
+//!
+//! Lines of `key=value` in the working directory, read once when QEMU starts; the file may be missing.
+//!
+//! | key | what |
+//! |---|---|
+//! | `reset` | why the chip starts, as `rtc_get_reset_reason` tells it (`spore_hidden::reset_reason`); power on if absent or 0 |
+//! | `cut` | the power fails in the middle of this flash operation, counted from 1; exit code 70 |
+//! | `journal` | file to which flash operations are appended (format: module `flash`) |
+//! | `strict` | 1: the window is poisoned each time the cache is switched off; 0: never; else often (module `cache`) |
+//! | `seed` | start of `spore_hidden::random`; from the host if absent |
+//!
+//! Others (`mac`) are the SDK's, which reads them by `spore_hidden::board`.
 //!
 //! # Watchdog
 //!

@@ -21,23 +21,23 @@
     rom 0x40000070, double_vector
     rom 0x40000080, reset_vector
 
-    rom 0x40000454, set_exception_handler
+    rom 0x40000454, thunk_set_exception_handler
     rom 0x4000048c, interrupt_handler
     rom 0x4000056c, set_intlevel
     rom 0x40000598, c_handler
-    rom 0x400005f0, rom_srand
-    rom 0x40000600, rom_rand
+    rom 0x400005f0, thunk_srand
+    rom 0x40000600, thunk_rand
     rom 0x40000650, __muldi3
     rom 0x400006c4, memcpy
 
-    rom 0x40000dc0, rom_set_idle_cb
-    rom 0x40000dd0, rom_task
+    rom 0x40000dc0, thunk_set_idle_cb
+    rom 0x40000dd0, thunk_task
     rom 0x40000e04, rom_run
     rom 0x40000e24, rom_post
     rom 0x40000f74, intr_lock
     rom 0x40000f80, intr_unlock
-    rom 0x40000f88, rom_isr_attach
-    rom 0x40000f98, rom_isr_mask
+    rom 0x40000f88, thunk_isr_attach
+    rom 0x40000f98, thunk_isr_mask
     rom 0x40000fa8, thunk_isr_unmask
 
     rom 0x400018a4, memset
@@ -51,7 +51,7 @@
     rom 0x40002438, thunk_install_uart_printf
     rom 0x400024cc, printf
     rom 0x40002544, printf
-    rom 0x400025e0, rom_reset_reason
+    rom 0x400025e0, thunk_reset_reason
     rom 0x4000264c, thunk_software_reset
     rom 0x40002a88, rom_strcpy
     rom 0x40002a98, rom_strncpy
@@ -63,9 +63,9 @@
     rom 0x40002bcc, rom_uart_rx_block
     rom 0x40002be8, thunk_uart_tx
     rom 0x40002ecc, rom_delay_us
-    rom 0x40002f04, rom_update_cpu_frequency
-    rom 0x40002f0c, rom_get_cpu_frequency
-    rom 0x40002f34, rom_wdt_get_mode
+    rom 0x40002f04, thunk_update_cpu_frequency
+    rom 0x40002f0c, thunk_get_cpu_frequency
+    rom 0x40002f34, thunk_wdt_get_mode
     rom 0x40002fa0, thunk_wdt_enable
     rom 0x400030f0, thunk_wdt_disable
     rom 0x40003158, thunk_wdt_restore
@@ -98,10 +98,10 @@
     rom 0x40004b44, thunk_spi_erase_area
     rom 0x40004c2c, thunk_spi_param_cfg
 
-    rom 0x4000bd28, rom_set_interrupt_handler_arg
-    rom 0x4000bd70, rom_set_interrupt_handler
+    rom 0x4000bd28, thunk_set_interrupt_handler_arg
+    rom 0x4000bd70, thunk_set_interrupt_handler
     rom 0x4000bd84, thunk_ints_on
-    rom 0x4000bda4, rom_ints_off
+    rom 0x4000bda4, thunk_ints_off
     rom 0x4000bdc8, rom_strcmp
     rom 0x4000bec8, rom_strcpy
     rom 0x4000bf4c, rom_strlen

@@ -153,6 +153,34 @@ pub(super) unsafe fn interrupts() {
     }
 }
 
+extern "C" fn often(_: u32) {
+    // SAFETY: only this handler and `interrupted` use it.
+    unsafe { TICKS += 1 };
+    spore_hidden::alarm(spore_hidden::micros() + 20);
+}
+
+/// ROM functions and hidden services, interrupted again and again by a handler that calls them, too.
+pub(super) unsafe fn interrupted() {
+    let mut words = [0; 16];
+    // SAFETY: buffers of these lengths.
+    unsafe {
+        rom::SPIRead(0x1_1000, words.as_mut_ptr(), 64);
+        rom::ets_isr_attach(interrupt::TIMER, often, 0);
+        spore_hidden::alarm(0);
+        rom::ets_isr_unmask(1 << interrupt::TIMER);
+        let mut rounds = 0_u32;
+        while read_volatile(addr_of_mut!(TICKS)) < 2000 {
+            let mut read = [0; 16];
+            rom::SPIRead(0x1_1000, read.as_mut_ptr(), 64);
+            require!("flash", black_box(read) == words);
+            let (a, b) = (black_box(u64::from(rounds) << 20 | 0xABCDE), black_box(0x10_0000_u64));
+            require!("division", a / b == u64::from(rounds) && a % b == 0xABCDE);
+            require!("printed", rom::ets_printf(c"%08x\r".as_ptr(), rounds) == 9);
+            rounds += 1;
+        }
+    }
+}
+
 pub(super) unsafe fn delay() {
     let before = spore_hidden::micros();
     // SAFETY: waits.
