@@ -9,8 +9,7 @@ use core::ptr::{addr_of_mut, null_mut};
 use crate::{case, say, sdk, stack};
 use sdk::Event;
 
-/// Joins and answers.
-pub const NETWORK: u32 = 0;
+// 0: joins and answers.
 /// Calls that need no network.
 pub const CALLS: u32 = 1;
 /// Timers and tasks.
@@ -29,8 +28,8 @@ pub const RESTART: u32 = 7;
 pub const EXCEPTION: u32 = 8;
 /// Loops in a task.
 pub const HANG: u32 = 9;
-/// Loops with interrupts masked.
-pub const HANG_MASKED: u32 = 10;
+/// Loops without the soft watchdog.
+pub const HANG_HARD: u32 = 10;
 /// Panics.
 pub const PANIC: u32 = 11;
 /// Takes its time.
@@ -138,7 +137,12 @@ extern "C" fn event(event: *const u8) {
             0 => say!(c"connected %s channel %u\n", event.add(4), last),
             1 => say!(c"disconnected %s reason %u status %u\n", event.add(4), last, status),
             3 => {
-                say!(c"got ip %08x status %u rssi %d\n", event.add(4).cast::<u32>().read(), status, i32::from(sdk::wifi_station_get_rssi()));
+                say!(
+                    c"got ip %08x status %u rssi %d\n",
+                    event.add(4).cast::<u32>().read(),
+                    status,
+                    i32::from(sdk::wifi_station_get_rssi())
+                );
                 return joined();
             }
             other => say!(c"event %u\n", other),
@@ -205,8 +209,8 @@ extern "C" fn task(event: *mut Event) {
             HANG if (*sdk::system_get_rst_info())[0] == 0 => loop {
                 core::hint::spin_loop();
             },
-            HANG_MASKED if (*sdk::system_get_rst_info())[0] == 0 => {
-                core::arch::asm!("rsil {0}, 1", out(reg) _);
+            HANG_HARD if (*sdk::system_get_rst_info())[0] == 0 => {
+                sdk::system_soft_wdt_stop();
                 loop {
                     core::hint::spin_loop();
                 }
@@ -280,8 +284,8 @@ unsafe fn joined() {
                 sdk::ets_timer_arm_new(addr_of_mut!(TIMER), 2000, false, true);
                 return;
             }
-            TYPE_0 | CHAIN | REFERENCES | NO_HEADROOM | PAYLOAD_IN_IRAM | PAYLOAD_ON_STACK | SEND_MASKED | WRITE_WHILE_SENDING
-            | LATE_EB => {}
+            TYPE_0 | CHAIN | REFERENCES | NO_HEADROOM | PAYLOAD_IN_IRAM | PAYLOAD_ON_STACK | SEND_MASKED
+            | WRITE_WHILE_SENDING | LATE_EB => {}
             _ => return,
         }
         let (packet, data) = announcement();

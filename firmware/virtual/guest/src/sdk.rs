@@ -63,6 +63,7 @@ unsafe extern "C" {
     pub fn system_rtc_mem_write(block: u8, from: *const u32, length: u16) -> bool;
     pub fn system_partition_table_regist(table: *const u32, count: u32, map: u32) -> bool;
     pub fn system_soft_wdt_feed();
+    pub fn system_soft_wdt_stop();
     pub fn system_pp_recycle_rx_pkt(esf: *mut c_void);
     pub fn system_station_got_ip_set(ip: *const u32, mask: *const u32, gateway: *const u32);
     pub fn os_random() -> u32;
@@ -88,11 +89,9 @@ unsafe extern "C" {
     pub fn wifi_station_set_config_current(config: *const [u8; 116]) -> bool;
     pub fn wifi_station_set_config(config: *const [u8; 116]) -> bool;
     pub fn wifi_station_connect() -> bool;
-    pub fn wifi_station_disconnect() -> bool;
     pub fn wifi_station_get_connect_status() -> u8;
     pub fn wifi_station_get_rssi() -> i8;
     pub fn wifi_station_set_auto_connect(on: u8) -> bool;
-    pub fn wifi_station_set_reconnect_policy(on: bool) -> bool;
     pub fn wifi_station_dhcpc_stop() -> bool;
     pub fn wifi_station_scan(config: *const u32, done: extern "C" fn(*const u8, u32)) -> bool;
     pub fn wifi_set_ip_info(index: u8, info: *const [u32; 3]) -> bool;

@@ -17,8 +17,16 @@ static mut netif_default: *mut Netif = null_mut();
 #[unsafe(link_section = ".data.ethbroadcast")]
 static ethbroadcast: [u8; 6] = [0xFF; 6];
 
-const EMPTY: Pbuf =
-    Pbuf { next: null_mut(), payload: null_mut(), total: 0, length: 0, kind: 0, flags: 0, references: 0, esf: null_mut() };
+const EMPTY: Pbuf = Pbuf {
+    next: null_mut(),
+    payload: null_mut(),
+    total: 0,
+    length: 0,
+    kind: 0,
+    flags: 0,
+    references: 0,
+    esf: null_mut(),
+};
 
 /// Packets that refer to receive buffers.
 static mut REFERENCES: [Pbuf; 16] = [EMPTY; 16];
@@ -71,7 +79,13 @@ extern "C" fn netif_add(
         (*netif).state = state;
         (*netif).input = Some(input);
         assert!(init(netif) == 0);
-        say!(c"netif_add %u flags %02x mtu %u ip %08x\n", (*netif).number, u32::from((*netif).flags), u32::from((*netif).mtu), *ip);
+        say!(
+            c"netif_add %u flags %02x mtu %u ip %08x\n",
+            (*netif).number,
+            u32::from((*netif).flags),
+            u32::from((*netif).mtu),
+            *ip
+        );
         if case() == cases::ADD_FORGETS_STATE {
             (*netif).state = null_mut();
         }
@@ -229,7 +243,13 @@ pub fn frame(length: usize) -> Option<(*mut Pbuf, &'static mut [u8])> {
         for sending in &mut *addr_of_mut!(SENDING) {
             if sending.pbuf.kind == FREE {
                 let data = sending.data.get_mut(64..64 + length)?;
-                sending.pbuf = Pbuf { payload: data.as_mut_ptr(), total: length as u16, length: length as u16, kind: KIND, ..EMPTY };
+                sending.pbuf = Pbuf {
+                    payload: data.as_mut_ptr(),
+                    total: length as u16,
+                    length: length as u16,
+                    kind: KIND,
+                    ..EMPTY
+                };
                 return Some((&raw mut sending.pbuf, data));
             }
         }
@@ -253,7 +273,10 @@ pub fn send(index: u8, packet: *mut Pbuf) -> i8 {
 fn answer(packet: &[u8], own: [u8; 6]) -> Option<()> {
     let kind = packet.get(12..14)?;
     let is_arp = kind == [8, 6] && packet.get(20..22)? == [0, 1] && packet.get(38..42)? == OWN_IP;
-    let is_udp = kind == [8, 0] && packet.get(23)? == &17 && packet.get(30..34)? == OWN_IP && packet.get(36..38)? == [0, 7];
+    let is_udp = kind == [8, 0]
+        && packet.get(23)? == &17
+        && packet.get(30..34)? == OWN_IP
+        && packet.get(36..38)? == [0, 7];
     if !is_arp && !is_udp {
         return None;
     }

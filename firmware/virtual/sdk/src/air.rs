@@ -4,8 +4,10 @@
 use crate::wifi::config::StationConfig;
 
 /// Where the file is read to: memory that an ESP8266 does not have.
-const FILE: u32 = 0x3FFA_6000;
+pub const FILE: u32 = 0x3FFB_9800;
 const FILE_ROOM: usize = 8192;
+/// The hidden stack of the ROM's stand-in begins behind.
+const _: () = assert!(FILE + FILE_ROOM as u32 <= 0x3FFB_C000);
 
 /// An access point in reach.
 #[derive(Clone, Copy)]

@@ -33,6 +33,13 @@ pub fn feed() {
     });
 }
 
+/// Switches both watchdogs on.
+pub fn begin() {
+    // SAFETY: a ROM function.
+    unsafe { rom::ets_wdt_enable(2, 3, 3) };
+    system_soft_wdt_restart();
+}
+
 /// Called in the alarm's interrupt.
 pub fn look() {
     let now = time::since_boot();
@@ -68,7 +75,7 @@ pub extern "C" fn system_soft_wdt_feed() {
     feed();
 }
 
-/// Stops the soft watchdog; the hardware's is left.
+/// Stops the soft watchdog; the hardware's, which nobody feeds now, is left.
 #[unsafe(no_mangle)]
 pub extern "C" fn system_soft_wdt_stop() {
     DOG.set(Dog { on: false, hungry: false, deadline: u64::MAX });

@@ -81,7 +81,8 @@ pub extern "C" fn spi_flash_read(address: u32, to: *mut u32, length: u32) -> i32
     }
     dog::feed();
     // SAFETY: the range was looked at; the ROM function has this signature.
-    let result = unsafe { spore_sdk_uncached(rom::spi_read as *const () as usize, address, to as u32, length) };
+    let result =
+        unsafe { spore_sdk_uncached(rom::spi_read as *const () as usize, address, to as u32, length) };
     dog::feed();
     result
 }
@@ -94,7 +95,8 @@ pub extern "C" fn spi_flash_write(address: u32, from: *const u32, length: u32) -
     }
     dog::feed();
     // SAFETY: as in `spi_flash_read`.
-    let result = unsafe { spore_sdk_uncached(rom::spi_write as *const () as usize, address, from as u32, length) };
+    let result =
+        unsafe { spore_sdk_uncached(rom::spi_write as *const () as usize, address, from as u32, length) };
     dog::feed();
     result
 }
@@ -108,7 +110,8 @@ pub extern "C" fn spi_flash_erase_sector(sector: u16) -> i32 {
     }
     dog::feed();
     // SAFETY: as in `spi_flash_read`.
-    let result = unsafe { spore_sdk_uncached(rom::spi_erase_sector as *const () as usize, u32::from(sector), 0, 0) };
+    let result =
+        unsafe { spore_sdk_uncached(rom::spi_erase_sector as *const () as usize, u32::from(sector), 0, 0) };
     dog::feed();
     result
 }

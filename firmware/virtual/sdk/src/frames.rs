@@ -23,7 +23,8 @@ pub fn received(frame: &[u8]) {
     };
     let length = frame.len() as u16;
     // SAFETY: a function of the firmware's, with this signature.
-    let packet = guard::callback(c"pbuf_alloc", 0, || unsafe { lwip::pbuf_alloc(lwip::RAW, length, lwip::REFERENCE) });
+    let packet =
+        guard::callback(c"pbuf_alloc", 0, || unsafe { lwip::pbuf_alloc(lwip::RAW, length, lwip::REFERENCE) });
     look_at(packet, length);
     // SAFETY: looked at just now.
     unsafe {
@@ -44,10 +45,16 @@ pub fn received(frame: &[u8]) {
 fn look_at(packet: *mut Pbuf, length: u16) {
     let at = packet as u32;
     if packet.is_null() {
-        guard::violation(c"pbuf_alloc(RAW, %u, REF) returned null, which the SDK would write to", &[u32::from(length)]);
+        guard::violation(
+            c"pbuf_alloc(RAW, %u, REF) returned null, which the SDK would write to",
+            &[u32::from(length)],
+        );
     }
     if at & 3 != 0 || !guard::in_data_ram(at, size_of::<Pbuf>() as u32) {
-        guard::violation(c"pbuf_alloc(RAW, %u, REF) returned 0x%08x, which is not data RAM", &[u32::from(length), at]);
+        guard::violation(
+            c"pbuf_alloc(RAW, %u, REF) returned 0x%08x, which is not data RAM",
+            &[u32::from(length), at],
+        );
     }
     // SAFETY: aligned data RAM.
     let (own, total) = unsafe { ((*packet).length, (*packet).total) };
@@ -58,7 +65,10 @@ fn look_at(packet: *mut Pbuf, length: u16) {
         );
     }
     if let Some(Err(())) = crate::heap::block_of(at) {
-        guard::violation(c"pbuf_alloc(RAW, %u, REF) returned 0x%08x, a part of the heap not in use", &[u32::from(length), at]);
+        guard::violation(
+            c"pbuf_alloc(RAW, %u, REF) returned 0x%08x, a part of the heap not in use",
+            &[u32::from(length), at],
+        );
     }
 }
 

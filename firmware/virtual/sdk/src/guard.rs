@@ -77,7 +77,10 @@ pub fn violation(format: &CStr, arguments: &[u32]) -> ! {
 /// Refuses a call made from an interrupt handler or with interrupts masked.
 pub fn task_only(function: &CStr) {
     if cpu::interrupt_level() != 0 {
-        violation(c"%s called with interrupts masked or from an interrupt handler", &[function.as_ptr() as u32]);
+        violation(
+            c"%s called with interrupts masked or from an interrupt handler",
+            &[function.as_ptr() as u32],
+        );
     }
 }
 
@@ -112,7 +115,10 @@ pub fn check_stack() {
     for address in (GUARD_START..STACK_LIMIT).step_by(4) {
         // SAFETY: as in `paint`.
         if unsafe { (address as *const u32).read_volatile() } != PAINT {
-            violation(c"the stack overflowed: 0x%08x, below its end 0x%08x, was written", &[address, STACK_LIMIT]);
+            violation(
+                c"the stack overflowed: 0x%08x, below its end 0x%08x, was written",
+                &[address, STACK_LIMIT],
+            );
         }
     }
 }

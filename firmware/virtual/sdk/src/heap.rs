@@ -37,8 +37,15 @@ impl Heap {
     fn length(&self, block: u32) -> u32 {
         let length = word(block);
         let mark = word(block + 4) & 0xFFFF_0000;
-        if (mark != FREE && mark != USED) || length < HEADER || !length.is_multiple_of(8) || length > END - block {
-            guard::violation(c"the heap is damaged at 0x%08x: somebody wrote over the header of a block", &[block]);
+        if (mark != FREE && mark != USED)
+            || length < HEADER
+            || !length.is_multiple_of(8)
+            || length > END - block
+        {
+            guard::violation(
+                c"the heap is damaged at 0x%08x: somebody wrote over the header of a block",
+                &[block],
+            );
         }
         length
     }

@@ -207,7 +207,10 @@ pub fn begin() {
     ];
     for function in functions {
         if !guard::is_code(function as u32) {
-            guard::violation(c"a function of the IP stack lies at 0x%08x, which is no code", &[function as u32]);
+            guard::violation(
+                c"a function of the IP stack lies at 0x%08x, which is no code",
+                &[function as u32],
+            );
         }
     }
     let broadcast = &raw const ethbroadcast;

@@ -45,7 +45,9 @@ impl Parameters {
     fn words(&self) -> [u32; WORDS] {
         let mut words = [0_u32; WORDS];
         // SAFETY: a structure of that size; its few padding bytes are never looked at and zero where it was copied from words.
-        unsafe { core::ptr::copy_nonoverlapping((&raw const *self).cast::<u32>(), words.as_mut_ptr(), WORDS) };
+        unsafe {
+            core::ptr::copy_nonoverlapping((&raw const *self).cast::<u32>(), words.as_mut_ptr(), WORDS)
+        };
         words
     }
 
@@ -68,7 +70,13 @@ pub fn begin() {
     }
     let mut stored = Parameters::DEFAULT;
     // SAFETY: integers and arrays of them: any words are a valid value.
-    unsafe { core::ptr::copy_nonoverlapping(words.as_ptr().cast::<c_void>(), (&raw mut stored).cast::<c_void>(), WORDS * 4) };
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            words.as_ptr().cast::<c_void>(),
+            (&raw mut stored).cast::<c_void>(),
+            WORDS * 4,
+        )
+    };
     if stored.magic == MAGIC && stored.sum == stored.checksum() {
         STORED.set(stored);
     }

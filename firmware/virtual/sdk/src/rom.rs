@@ -49,6 +49,8 @@ unsafe extern "C" {
     pub fn set_exception_handler(cause: u32, handler: extern "C" fn(*const u32, u32)) -> u32;
     /// Tells `ets_delay_us` the clock in MHz.
     pub fn ets_update_cpu_frequency(mhz: u32);
+    /// Switches the hardware watchdog on.
+    pub fn ets_wdt_enable(mode: u32, first: u32, second: u32);
     /// Waits.
     pub fn ets_delay_us(micros: u32);
     /// Fills memory.

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use crate::{cell::Locked, guard, lwip::Pbuf};
+use crate::{cell::Locked, eth, guard, lwip::Pbuf};
 
 /// Receive buffers: as many as frames can be held back by the firmware before further ones are lost.
 pub const RECEIVE_BUFFERS: usize = 8;
@@ -94,6 +94,7 @@ pub extern "C" fn system_pp_recycle_rx_pkt(handle: *mut c_void) {
             &[handle as u32],
         );
     }
+    eth::buffer_freed();
 }
 
 /// Buffers that the firmware holds.

@@ -55,7 +55,7 @@ extern "C" fn spore_sdk_start() -> ! {
     wifi::begin();
     lwip::begin();
     first_words();
-    dog::system_soft_wdt_restart();
+    dog::begin();
     let interval = {
         let at = &raw const lwip_timer_interval;
         // SAFETY: a word of this module that the firmware may have set.
@@ -75,7 +75,10 @@ fn first_words() {
     let sector = guard::callback(c"user_rf_cal_sector_set", 0, || unsafe { user_rf_cal_sector_set() });
     let sectors = spore_hidden::flash_size() / 4096;
     if !(sectors - 5..sectors).contains(&sector) {
-        guard::violation(c"user_rf_cal_sector_set returned %u: the SDK's sectors are the last 5 of %u", &[sector, sectors]);
+        guard::violation(
+            c"user_rf_cal_sector_set returned %u: the SDK's sectors are the last 5 of %u",
+            &[sector, sectors],
+        );
     }
     // SAFETY: as above.
     guard::callback(c"user_pre_init", 0, || unsafe { user_pre_init() });
@@ -98,13 +101,17 @@ fn look_at_linking() {
         #[link_name = "_DoubleExceptionVector"]
         fn double_exception_vector();
     }
-    if call_user_start as *const () as u32 != 0x4010_0004 || double_exception_vector as *const () as u32 != 0x4010_0070 {
+    if call_user_start as *const () as u32 != 0x4010_0004
+        || double_exception_vector as *const () as u32 != 0x4010_0070
+    {
         guard::violation(
             c"linked wrongly: call_user_start at 0x%08x, not 0x40100004, or the vectors (double exception: 0x%08x) are not in place",
             &[call_user_start as *const () as u32, double_exception_vector as *const () as u32],
         );
     }
-    for part in [heap::pvPortMalloc as *const (), wifi::scan::give_up as *const (), guard::check_stack as *const ()] {
+    for part in
+        [heap::pvPortMalloc as *const (), wifi::scan::give_up as *const (), guard::check_stack as *const ()]
+    {
         if !(0x4010_0000..0x4010_8000).contains(&(part as u32)) {
             guard::violation(c"linked wrongly: code of the SDK at 0x%08x, not in IRAM", &[part as u32]);
         }

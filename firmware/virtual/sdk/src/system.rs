@@ -121,9 +121,7 @@ fn rtc_copy(block: u8, memory: u32, length: u16, write: bool) -> bool {
         let rtc = (RTC + (block + index) * 4) as *mut u32;
         let memory = (memory + index * 4) as *mut u32;
         // SAFETY: inside RTC memory, and memory of the caller's.
-        unsafe {
-            if write { rtc.write_volatile(memory.read()) } else { memory.write(rtc.read_volatile()) }
-        }
+        unsafe { if write { rtc.write_volatile(memory.read()) } else { memory.write(rtc.read_volatile()) } }
     }
     true
 }

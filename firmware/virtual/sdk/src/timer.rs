@@ -114,7 +114,11 @@ impl List {
 
 /// Sets a timer's function. The timer must not be armed.
 #[unsafe(no_mangle)]
-pub extern "C" fn ets_timer_setfn(timer: *mut EtsTimer, function: Option<extern "C" fn(*mut c_void)>, argument: *mut c_void) {
+pub extern "C" fn ets_timer_setfn(
+    timer: *mut EtsTimer,
+    function: Option<extern "C" fn(*mut c_void)>,
+    argument: *mut c_void,
+) {
     LIST.with(|list| {
         if list.contains(timer) {
             guard::violation(c"ets_timer_setfn on the armed timer 0x%08x: disarm it first", &[timer as u32]);
@@ -134,7 +138,10 @@ pub extern "C" fn ets_timer_setfn(timer: *mut EtsTimer, function: Option<extern 
 pub extern "C" fn ets_timer_arm_new(timer: *mut EtsTimer, time: u32, repeat: u32, milliseconds: u32) {
     LIST.with(|list| {
         if list.contains(timer) {
-            guard::violation(c"ets_timer_arm_new on the armed timer 0x%08x: disarm it first", &[timer as u32]);
+            guard::violation(
+                c"ets_timer_arm_new on the armed timer 0x%08x: disarm it first",
+                &[timer as u32],
+            );
         }
         // SAFETY: the caller owns a timer there.
         let function = unsafe { (*timer).function };
@@ -214,7 +221,11 @@ pub extern "C" fn task(_: *mut rom::Event) {
                 if (*timer).period != 0 {
                     // A timer that is late goes on from now: it does not make up for what it missed.
                     let next = (*timer).expire.wrapping_add((*timer).period);
-                    (*timer).expire = if (next.wrapping_sub(now) as i32) > 0 { next } else { now.wrapping_add((*timer).period) };
+                    (*timer).expire = if (next.wrapping_sub(now) as i32) > 0 {
+                        next
+                    } else {
+                        now.wrapping_add((*timer).period)
+                    };
                     list.insert(timer);
                 }
                 (*timer).function.map(|function| (function, (*timer).argument))

@@ -41,9 +41,12 @@ pub extern "C" fn low_level_output(netif: *mut Netif, packet: *mut Pbuf) -> i8 {
     }
     let (start, length) = range;
     // SAFETY: data RAM, as looked at.
-    let frame = unsafe { core::slice::from_raw_parts_mut((start + HEADROOM) as *mut u8, (length - HEADROOM) as usize) };
+    let frame = unsafe {
+        core::slice::from_raw_parts_mut((start + HEADROOM) as *mut u8, (length - HEADROOM) as usize)
+    };
     // A unicast frame of the access point has nobody to go to: there are no clients.
-    let heard = if is_station { wifi::station::is_joined() } else { frame.first().is_some_and(|byte| byte & 1 != 0) };
+    let heard =
+        if is_station { wifi::station::is_joined() } else { frame.first().is_some_and(|byte| byte & 1 != 0) };
     if !heard {
         COUNTERS.with(|c| c.refused += 1);
         return ERR_NOT_CONNECTED;
@@ -56,7 +59,9 @@ pub extern "C" fn low_level_output(netif: *mut Netif, packet: *mut Pbuf) -> i8 {
         Some(place.map(|place| *place = Some(Sending { packet, start, length })).is_some())
     });
     match entered {
-        None => guard::violation(c"linkoutput of the pbuf 0x%08x, which is still being sent", &[packet as u32]),
+        None => {
+            guard::violation(c"linkoutput of the pbuf 0x%08x, which is still being sent", &[packet as u32])
+        }
         Some(false) => {
             COUNTERS.with(|c| c.busy += 1);
             return ERR_MEMORY;
@@ -68,7 +73,10 @@ pub extern "C" fn low_level_output(netif: *mut Netif, packet: *mut Pbuf) -> i8 {
     // SAFETY: as above.
     let references = unsafe { (*packet).references };
     if references != 1 {
-        guard::violation(c"after pbuf_ref the pbuf 0x%08x has %u references instead of 1", &[packet as u32, u32::from(references)]);
+        guard::violation(
+            c"after pbuf_ref the pbuf 0x%08x has %u references instead of 1",
+            &[packet as u32, u32::from(references)],
+        );
     }
     if is_station {
         eth::send(frame);
@@ -97,11 +105,17 @@ pub fn sent(packet: u32) {
     // SAFETY: the range was looked at when the frame was accepted.
     let bytes = unsafe { core::slice::from_raw_parts(frame.start as *const u8, frame.length as usize) };
     if bytes.iter().any(|byte| *byte != REWRITTEN) {
-        guard::violation(c"the buffer of the pbuf 0x%08x was written while it was being sent", &[packet as u32]);
+        guard::violation(
+            c"the buffer of the pbuf 0x%08x was written while it was being sent",
+            &[packet as u32],
+        );
     }
     // SAFETY: as above.
     if unsafe { (*packet).references } != 1 {
-        guard::violation(c"the references of the pbuf 0x%08x were changed while it was being sent", &[packet as u32]);
+        guard::violation(
+            c"the references of the pbuf 0x%08x were changed while it was being sent",
+            &[packet as u32],
+        );
     }
     guard::callback(c"pbuf_free", 0, || {
         // SAFETY: the one reference taken when it was accepted.
@@ -126,19 +140,33 @@ fn look_at(packet: *mut Pbuf) -> (u32, u32) {
         guard::violation(c"linkoutput with type 0 in the pbuf 0x%08x: the SDK would write its eb", &[at]);
     }
     if p.references != 0 {
-        guard::violation(c"linkoutput with %u references to the pbuf 0x%08x instead of 0", &[u32::from(p.references), at]);
+        guard::violation(
+            c"linkoutput with %u references to the pbuf 0x%08x instead of 0",
+            &[u32::from(p.references), at],
+        );
     }
     if !p.esf.is_null() {
-        guard::violation(c"linkoutput with eb 0x%08x in the pbuf 0x%08x instead of null", &[p.esf as u32, at]);
+        guard::violation(
+            c"linkoutput with eb 0x%08x in the pbuf 0x%08x instead of null",
+            &[p.esf as u32, at],
+        );
     }
     if p.total != p.length || length < 14 || length > eth::LONGEST as u32 {
-        guard::violation(c"linkoutput with length %u, total %u in the pbuf 0x%08x", &[length, u32::from(p.total), at]);
+        guard::violation(
+            c"linkoutput with length %u, total %u in the pbuf 0x%08x",
+            &[length, u32::from(p.total), at],
+        );
     }
     if payload >= 0x4000_0000 {
         guard::violation(c"linkoutput with a payload at 0x%08x: not below 0x40000000", &[payload]);
     }
-    let Some(start) = payload.checked_sub(HEADROOM).filter(|start| guard::in_data_ram(*start, HEADROOM + length)) else {
-        guard::violation(c"linkoutput with a payload at 0x%08x: it and the 36 bytes before are not all data RAM", &[payload])
+    let Some(start) =
+        payload.checked_sub(HEADROOM).filter(|start| guard::in_data_ram(*start, HEADROOM + length))
+    else {
+        guard::violation(
+            c"linkoutput with a payload at 0x%08x: it and the 36 bytes before are not all data RAM",
+            &[payload],
+        )
     };
     if share::contains(p) {
         guard::violation(c"linkoutput with a payload at 0x%08x, in a buffer of the SDK", &[payload]);

@@ -23,11 +23,20 @@ pub unsafe fn calls() {
         expect(1, sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) && mac == [2, 0, 0, 0x12, 0x34, 0x56]);
         expect(2, sdk::wifi_get_macaddr(1, mac.as_mut_ptr()) && mac == [6, 0, 0, 0x12, 0x34, 0x56]);
         expect(3, sdk::system_get_chip_id() == 0x12_3456);
-        expect(4, sdk::system_get_cpu_freq() == 80 && sdk::system_update_cpu_freq(160) && !sdk::system_update_cpu_freq(100));
+        expect(
+            4,
+            sdk::system_get_cpu_freq() == 80
+                && sdk::system_update_cpu_freq(160)
+                && !sdk::system_update_cpu_freq(100),
+        );
         expect(5, sdk::system_get_cpu_freq() == 160);
         let words = [1_u32, 2, 3];
         let mut back = [0_u32; 3];
-        expect(6, sdk::system_rtc_mem_write(189, words.as_ptr(), 12) && !sdk::system_rtc_mem_write(190, words.as_ptr(), 12));
+        expect(
+            6,
+            sdk::system_rtc_mem_write(189, words.as_ptr(), 12)
+                && !sdk::system_rtc_mem_write(190, words.as_ptr(), 12),
+        );
         expect(7, sdk::system_rtc_mem_read(189, back.as_mut_ptr(), 12) && back == words);
         expect(8, core::ptr::without_provenance::<u32>(0x6000_13FC).read_volatile() == 3);
         expect(9, !sdk::system_rtc_mem_read(63, back.as_mut_ptr(), 4));
@@ -37,13 +46,35 @@ pub unsafe fn calls() {
         // Flash: a sector of nobody.
         let mut read = [0_u32; 4];
         let written = [0xDEAD_BEEF_u32, 1, 2, 3];
-        expect(12, sdk::spi_flash_erase_sector(0x80) == 0 && sdk::spi_flash_write(0x8_0000, written.as_ptr(), 16) == 0);
+        expect(
+            12,
+            sdk::spi_flash_erase_sector(0x80) == 0
+                && sdk::spi_flash_write(0x8_0000, written.as_ptr(), 16) == 0,
+        );
         expect(13, sdk::spi_flash_read(0x8_0000, read.as_mut_ptr(), 16) == 0 && read == written);
         expect(14, core::ptr::without_provenance::<u32>(0x4028_0000).read_volatile() == 0xDEAD_BEEF);
-        expect(15, sdk::spi_flash_erase_sector(0x100) == 1 && sdk::spi_flash_read(0x10_0000, read.as_mut_ptr(), 4) == 1);
+        expect(
+            15,
+            sdk::spi_flash_erase_sector(0x100) == 1
+                && sdk::spi_flash_read(0x10_0000, read.as_mut_ptr(), 4) == 1,
+        );
         expect(16, sdk::spi_flash_get_id() != 0);
         expect(17, sdk::wifi_get_opmode() == 1 && !sdk::wifi_set_opmode_current(4));
-        say!(c"format|%s|%d|%5u|%-5u|%05u|%x|%08X|%c|%%|%3s|%d %d %d\n", c"text".as_ptr(), -7, 42, 42, 42, 0xbeef_u32, 0xc0ffee_u32, 65, c"a".as_ptr(), 9, 10, 11);
+        say!(
+            c"format|%s|%d|%5u|%-5u|%05u|%x|%08X|%c|%%|%3s|%d %d %d\n",
+            c"text".as_ptr(),
+            -7,
+            42,
+            42,
+            42,
+            0xbeef_u32,
+            0xc0ffee_u32,
+            65,
+            c"a".as_ptr(),
+            9,
+            10,
+            11
+        );
         say!(c"version %s\n", sdk::system_get_sdk_version());
     }
     spore_hidden::exit(0);
@@ -237,7 +268,10 @@ pub unsafe fn stored() {
             say!(c"second start of case %u\n", STORED);
             return;
         }
-        expect(71, sdk::wifi_get_opmode() == 2 && sdk::wifi_set_opmode(1) && sdk::wifi_station_set_auto_connect(1));
+        expect(
+            71,
+            sdk::wifi_get_opmode() == 2 && sdk::wifi_set_opmode(1) && sdk::wifi_station_set_auto_connect(1),
+        );
         expect(72, sdk::wifi_station_set_config(&station(b"spore", b"a secret")));
         sdk::system_restart();
     }

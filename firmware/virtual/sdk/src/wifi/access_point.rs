@@ -19,8 +19,12 @@ struct AccessPoint {
 /// 192.168.4.1 of 24 bits, in network order.
 const ADDRESS: IpInfo = IpInfo { ip: 0x0104_A8C0, mask: 0x00FF_FFFF, gateway: 0x0104_A8C0 };
 
-static SELF: Locked<AccessPoint> =
-    Locked::new(AccessPoint { config: SoftApConfig::EMPTY, netif: core::ptr::null_mut(), address: ADDRESS, dhcps: true });
+static SELF: Locked<AccessPoint> = Locked::new(AccessPoint {
+    config: SoftApConfig::EMPTY,
+    netif: core::ptr::null_mut(),
+    address: ADDRESS,
+    dhcps: true,
+});
 
 /// Takes what was stored.
 pub fn begin(stored: &Parameters) {

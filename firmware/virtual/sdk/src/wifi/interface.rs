@@ -40,12 +40,25 @@ pub fn add(index: u8, info: &IpInfo) -> *mut Netif {
     }
     let result = guard::callback(c"netif_add", u32::from(index), || {
         // SAFETY: pointers that live long enough; functions of these types.
-        unsafe { lwip::netif_add(netif, &raw const info.ip, &raw const info.mask, &raw const info.gateway, state, begin, lwip::ethernet_input) }
+        unsafe {
+            lwip::netif_add(
+                netif,
+                &raw const info.ip,
+                &raw const info.mask,
+                &raw const info.gateway,
+                state,
+                begin,
+                lwip::ethernet_input,
+            )
+        }
     });
     // SAFETY: the SDK's own block.
     let after = unsafe { &*netif };
     if !core::ptr::eq(result, netif) {
-        guard::violation(c"netif_add returned 0x%08x instead of the interface 0x%08x", &[result as u32, netif as u32]);
+        guard::violation(
+            c"netif_add returned 0x%08x instead of the interface 0x%08x",
+            &[result as u32, netif as u32],
+        );
     }
     if !core::ptr::eq(after.state, state) || after.linkoutput.is_none() {
         guard::violation(c"netif_add did not store state, or did not call init", &[]);
@@ -135,6 +148,8 @@ pub extern "C" fn wifi_set_ip_info(index: u8, info: *const IpInfo) -> bool {
 pub fn set_addresses(netif: *mut Netif, info: &IpInfo) {
     guard::callback(c"netif_set_addr", 0, || {
         // SAFETY: an interface of `add`, and three words.
-        unsafe { lwip::netif_set_addr(netif, &raw const info.ip, &raw const info.mask, &raw const info.gateway) }
+        unsafe {
+            lwip::netif_set_addr(netif, &raw const info.ip, &raw const info.mask, &raw const info.gateway)
+        }
     });
 }

@@ -25,7 +25,10 @@ pub fn has(bit: u8) -> bool {
 pub fn started(function: &core::ffi::CStr) -> bool {
     let started = STARTED.get();
     if !started {
-        print::print(c"SDK: %s inside user_init does nothing; use system_init_done_cb\n", &[function.as_ptr() as u32]);
+        print::print(
+            c"SDK: %s inside user_init does nothing; use system_init_done_cb\n",
+            &[function.as_ptr() as u32],
+        );
     }
     started
 }

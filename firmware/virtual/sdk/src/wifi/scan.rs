@@ -109,7 +109,12 @@ extern "C" fn wifi_station_scan(config: *const ScanConfig, done: Option<Done>) -
     }
     SCAN.set(scan);
     timer::ets_timer_setfn(TIMER.address(), Some(finish), core::ptr::null_mut());
-    timer::ets_timer_arm_new(TIMER.address(), if scan.channel == 0 { ALL_CHANNELS } else { ONE_CHANNEL }, 0, 1);
+    timer::ets_timer_arm_new(
+        TIMER.address(),
+        if scan.channel == 0 { ALL_CHANNELS } else { ONE_CHANNEL },
+        0,
+        1,
+    );
     true
 }
 

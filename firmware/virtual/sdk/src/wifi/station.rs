@@ -193,7 +193,8 @@ extern "C" fn attempt(_: *mut c_void) {
         return fail(&[0; 6], reason::NO_AP_FOUND, status::NO_AP_FOUND);
     };
     let open = access_point.password.is_empty();
-    let fits = if open { config.open_and_wep_mode_disable == 0 } else { access_point.password == password(&config) };
+    let fits =
+        if open { config.open_and_wep_mode_disable == 0 } else { access_point.password == password(&config) };
     if !fits {
         return fail(&access_point.bssid, reason::AUTH_FAIL, status::WRONG_PASSWORD);
     }
@@ -237,7 +238,11 @@ fn tell_disconnected(bssid: &[u8; 6], reason: u8) {
 fn join(access_point: &AccessPoint) {
     let own = SELF.with(|own| {
         own.joining = false;
-        own.joined = Some(Joined { bssid: access_point.bssid, channel: access_point.channel, rssi: access_point.rssi });
+        own.joined = Some(Joined {
+            bssid: access_point.bssid,
+            channel: access_point.channel,
+            rssi: access_point.rssi,
+        });
         *own
     });
     tell(events::number::CONNECTED, &access_point.bssid, access_point.channel);
@@ -259,7 +264,11 @@ fn join(access_point: &AccessPoint) {
         guard::callback(c"netif_set_up", 0, || unsafe { lwip::netif_set_up(netif) });
         interface::expect_link(netif, true, c"netif_set_up");
         if own.address.ip != 0 {
-            system_station_got_ip_set(&raw const before.ip, &raw const before.mask, &raw const before.gateway);
+            system_station_got_ip_set(
+                &raw const before.ip,
+                &raw const before.mask,
+                &raw const before.gateway,
+            );
         }
     }
 }
