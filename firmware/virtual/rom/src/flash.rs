@@ -5,9 +5,10 @@
 //! Every operation is in the file when the function returns, so that killing QEMU is a power cut. Erasing and programming take
 //! no time here.
 //!
-//! `board.txt`: `cut=N` lets the power fail in the Nth operation (each call that erases or programs is one, counted from 1 at
-//! power on; `SPIEraseArea` is one for each sector): the first half of it is done, then QEMU ends. `journal=name` appends each operation that was
-//! done whole to a file: three little-endian words (0 erased or 1 programmed, offset, length), and for 1 the bytes.
+//! `board.txt`: `cut=N` lets the power fail in the Nth operation: the first half of it is done, then QEMU ends. Operations are
+//! calls that erase or program, counted from 1 at power on (and not anew at a reset); `SPIEraseArea` is one for each sector.
+//! `journal=name` appends each operation that was done whole to a file: three little-endian words (0 erased or 1 programmed,
+//! offset, length), and for 1 the bytes.
 
 use crate::{
     board, cache,
