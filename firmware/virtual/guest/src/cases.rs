@@ -143,7 +143,8 @@ extern "C" fn event(event: *const u8) {
                     status,
                     i32::from(sdk::wifi_station_get_rssi())
                 );
-                return joined();
+                joined();
+                0
             }
             other => say!(c"event %u\n", other),
         };

@@ -39,13 +39,3 @@ macro_rules! special {
     }};
 }
 pub(crate) use special;
-
-/// The stack pointer.
-#[inline(always)]
-#[must_use]
-pub fn stack_pointer() -> u32 {
-    let value: u32;
-    // SAFETY: reads only.
-    unsafe { asm!("mov {0}, a1", out(reg) value, options(nostack, nomem)) };
-    value
-}

@@ -20,29 +20,29 @@
 #![no_std]
 #![feature(asm_experimental_arch)]
 
-pub mod air;
-pub mod cell;
-pub mod cpu;
-pub mod dog;
-pub mod eth;
-pub mod events;
-pub mod exception;
-pub mod flash;
-pub mod frames;
-pub mod guard;
-pub mod heap;
-pub mod lwip;
-pub mod parameters;
-pub mod print;
-pub mod rom;
-pub mod share;
-pub mod start;
-pub mod system;
-pub mod tasks;
-pub mod time;
-pub mod timer;
-pub mod transmit;
-pub mod wifi;
+mod air;
+mod cell;
+mod cpu;
+mod dog;
+mod eth;
+mod events;
+mod exception;
+mod flash;
+mod frames;
+mod guard;
+mod heap;
+mod lwip;
+mod parameters;
+mod print;
+mod rom;
+mod share;
+mod start;
+mod system;
+mod tasks;
+mod time;
+mod timer;
+mod transmit;
+mod wifi;
 
 /// A panic of this library is a bug in it: the trap that `immediate-abort` leaves names the place.
 #[cfg(target_arch = "xtensa")]

@@ -183,13 +183,6 @@ fn text(start: *const u8, left: bool, width: u32) {
     }
 }
 
-/// Prints the first `length` bytes of a text that has no terminating zero.
-pub fn bytes(content: &[u8]) {
-    for character in content {
-        put(*character);
-    }
-}
-
 /// Waits a moment so that what was printed leaves the line, with interrupts as they are.
 pub fn drain() {
     // SAFETY: a ROM function.

@@ -78,7 +78,7 @@ pub fn switch_on() {
 
 /// Closes it.
 pub fn switch_off() {
-    let netif = SELF.with(|own| core::mem::replace(&mut own.netif, core::ptr::null_mut()));
+    let netif = SELF.with(|own| core::mem::take(&mut own.netif));
     if netif.is_null() {
         return;
     }

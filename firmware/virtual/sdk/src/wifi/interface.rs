@@ -6,7 +6,7 @@ use crate::{
     guard, heap,
     lwip::{self, IpInfo, Netif, flag},
     system, transmit,
-    wifi::{access_point, station},
+    wifi::{access_point, station, switches},
 };
 
 /// What the SDK passes as `state`: an object of its own that nobody else looks into.
@@ -36,7 +36,7 @@ pub fn add(index: u8, info: &IpInfo) -> *mut Netif {
         (*netif).hwaddr = system::mac(index);
         (*netif).name = if index == 0 { *b"ew" } else { *b"ap" };
         (*netif).number = index;
-        (*netif).hostname = station::hostname();
+        (*netif).hostname = switches::hostname();
     }
     let result = guard::callback(c"netif_add", u32::from(index), || {
         // SAFETY: pointers that live long enough; functions of these types.

@@ -5,6 +5,7 @@ pub mod config;
 pub mod interface;
 pub mod scan;
 pub mod station;
+pub mod switches;
 
 use crate::{cell::Locked, events, guard, parameters, print, system};
 
@@ -38,6 +39,7 @@ pub fn begin() {
     let stored = parameters::get();
     MODE.set(stored.mode);
     station::begin(&stored);
+    switches::begin();
     access_point::begin(&stored);
 }
 

@@ -7,7 +7,7 @@ use crate::{
     cell::Locked,
     events, guard, heap,
     lwip::{self, IpInfo, Netif, flag},
-    parameters::{self, Parameters},
+    parameters::Parameters,
     print,
     timer::{self, EtsTimer},
     wifi::{self, config::StationConfig, interface, scan},
@@ -38,18 +38,23 @@ struct Joined {
     rssi: i8,
 }
 
+/// The state of the station.
 #[derive(Clone, Copy)]
-struct Station {
-    config: StationConfig,
+pub struct Station {
+    /// The network.
+    pub config: StationConfig,
     netif: *mut Netif,
     /// Block of the heap that stands for what the vendor's libraries allocate while the station is on.
     memory: u32,
     status: u8,
     joined: Option<Joined>,
     joining: bool,
-    auto_connect: bool,
-    reconnect: bool,
-    dhcp: bool,
+    /// Whether it joins at start.
+    pub auto_connect: bool,
+    /// Whether it tries again.
+    pub reconnect: bool,
+    /// Whether DHCP is used.
+    pub dhcp: bool,
     address: IpInfo,
 }
 
@@ -63,7 +68,8 @@ const PAUSE: u32 = 1_000;
 /// Between looks at the air while joined, in ms.
 const WATCH: u32 = 1_000;
 
-static SELF: Locked<Station> = Locked::new(Station {
+/// The station.
+pub static SELF: Locked<Station> = Locked::new(Station {
     config: StationConfig::EMPTY,
     netif: core::ptr::null_mut(),
     memory: 0,
@@ -77,23 +83,12 @@ static SELF: Locked<Station> = Locked::new(Station {
 });
 static JOIN: Locked<EtsTimer> = Locked::new(EtsTimer::new());
 static WATCHING: Locked<EtsTimer> = Locked::new(EtsTimer::new());
-/// Name for DHCP.
-static HOSTNAME: Locked<[u8; 33]> = Locked::new([0; 33]);
 
 /// Takes what was stored.
 pub fn begin(stored: &Parameters) {
     SELF.with(|own| {
         own.config = stored.station;
         own.auto_connect = stored.auto_connect != 0;
-    });
-    let mac = crate::system::mac(0);
-    HOSTNAME.with(|name| {
-        name[..4].copy_from_slice(b"ESP_");
-        for (index, byte) in mac[3..].iter().enumerate() {
-            for (place, digit) in [(0, byte >> 4), (1, byte & 15)] {
-                name[4 + index * 2 + place] = if digit < 10 { b'0' + digit } else { b'A' + digit - 10 };
-            }
-        }
     });
 }
 
@@ -131,12 +126,6 @@ pub fn set_address(info: IpInfo) -> bool {
     })
 }
 
-/// The name for DHCP, a C string.
-#[must_use]
-pub fn hostname() -> *const u8 {
-    HOSTNAME.address().cast()
-}
-
 /// Switches the station on.
 pub fn switch_on() {
     let memory = heap::take(RUN_TIME_MEMORY);
@@ -162,7 +151,7 @@ pub fn switch_off() {
     leave(reason::ASSOC_LEAVE);
     let (netif, memory) = SELF.with(|own| {
         own.status = status::IDLE;
-        (core::mem::replace(&mut own.netif, core::ptr::null_mut()), core::mem::replace(&mut own.memory, 0))
+        (core::mem::take(&mut own.netif), core::mem::take(&mut own.memory))
     });
     interface::remove(netif);
     if memory != 0 {
@@ -330,36 +319,6 @@ extern "C" fn watch(_: *mut c_void) {
     }
 }
 
-/// Configures the station without storing it. Takes effect with the next attempt.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_set_config_current(config: *const StationConfig) -> bool {
-    guard::task_only(c"wifi_station_set_config_current");
-    // SAFETY: the caller gives 116 bytes.
-    let Some(config) = (unsafe { config.as_ref() }) else { return false };
-    SELF.with(|own| own.config = *config);
-    true
-}
-
-/// Configures as [`wifi_station_set_config_current`], and stores it in flash.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_set_config(config: *const StationConfig) -> bool {
-    wifi_station_set_config_current(config) && {
-        let config = SELF.get().config;
-        parameters::change(|stored| stored.station = config)
-    }
-}
-
-/// The configuration now.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_get_config(config: *mut StationConfig) -> bool {
-    if config.is_null() {
-        return false;
-    }
-    // SAFETY: the caller has room for 116 bytes.
-    unsafe { config.write(SELF.get().config) };
-    true
-}
-
 /// Begins to join. The station must be switched on and `user_init` over.
 #[unsafe(no_mangle)]
 pub extern "C" fn wifi_station_connect() -> bool {
@@ -403,76 +362,6 @@ pub extern "C" fn wifi_station_get_rssi() -> i8 {
     SELF.with(|own| own.joined.map_or(31, |joined| joined.rssi))
 }
 
-/// Whether the SDK joins at start by itself (stored in flash, as in the vendor's SDK).
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_set_auto_connect(on: u8) -> bool {
-    SELF.with(|own| own.auto_connect = on != 0);
-    parameters::change(|stored| stored.auto_connect = u8::from(on != 0))
-}
-
-/// Whether the SDK joins at start by itself.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_get_auto_connect() -> u8 {
-    SELF.with(|own| u8::from(own.auto_connect))
-}
-
-/// Whether the SDK tries again by itself.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_set_reconnect_policy(on: bool) -> bool {
-    SELF.with(|own| own.reconnect = on);
-    true
-}
-
-/// Whether the SDK tries again by itself.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_get_reconnect_policy() -> bool {
-    SELF.with(|own| own.reconnect)
-}
-
-/// Switches the DHCP client on: `dhcp_start` is called when joined.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_dhcpc_start() -> bool {
-    SELF.with(|own| own.dhcp = true);
-    true
-}
-
-/// Switches the DHCP client off: fixed addresses of `wifi_set_ip_info` are used.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_dhcpc_stop() -> bool {
-    SELF.with(|own| own.dhcp = false);
-    true
-}
-
-/// Whether the DHCP client is on (1).
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_dhcpc_status() -> u32 {
-    SELF.with(|own| u32::from(own.dhcp))
-}
-
-/// Sets the name for DHCP: at most 32 bytes.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_set_hostname(name: *const u8) -> bool {
-    if name.is_null() {
-        return false;
-    }
-    let mut new = [0; 33];
-    for (index, byte) in new.iter_mut().enumerate() {
-        // SAFETY: a C string of the caller's.
-        *byte = unsafe { name.add(index).read() };
-        if *byte == 0 {
-            HOSTNAME.set(new);
-            return true;
-        }
-    }
-    false
-}
-
-/// The name for DHCP.
-#[unsafe(no_mangle)]
-pub extern "C" fn wifi_station_get_hostname() -> *const u8 {
-    hostname()
-}
-
 /// The IP stack tells that the station has an address: it passes the addresses before, the new ones are in the interface.
 /// Posts the event GOT_IP if they changed.
 #[unsafe(no_mangle)]
@@ -491,8 +380,8 @@ pub extern "C" fn system_station_got_ip_set(ip: *const u32, mask: *const u32, ga
     });
     if old != new {
         events::post(events::number::GOT_IP, |info| {
-            for (place, word) in info.chunks_exact_mut(4).zip(new) {
-                place.copy_from_slice(&word.to_le_bytes());
+            for (place, word) in info.as_chunks_mut::<4>().0.iter_mut().zip(new) {
+                *place = word.to_le_bytes();
             }
         });
     }
