@@ -18,6 +18,8 @@ pub mod check;
 pub mod install;
 pub mod manage;
 pub mod record;
+pub mod recovery;
+pub mod rtc;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
@@ -26,6 +28,7 @@ pub use check::{SlotCheck, SlotFault};
 pub use install::{InstallError, InstallFault, Installed, Installer};
 pub use manage::{RevertError, SlotState, SlotStatus, Status, confirm, revert, status};
 pub use record::{LastUpdate, Outcome, Reason, Record, RecordError, State};
+pub use rtc::{Crash, CrashKind, Handoff, Request, Reset, TaskName};
 
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 

@@ -1,6 +1,9 @@
 //! Every capacity of a node, with its unit, its cost in RAM and the reason for its size.
 //!
-//! RAM figures are for the ESP8266 (32-bit) unless said otherwise.
+//! RAM figures are for the ESP8266 (32-bit) unless said otherwise. Where the ESP8266 cannot afford what other boards can, the
+//! feature `esp8266` chooses.
+
+pub use size::*;
 
 /// Members one node knows, itself not counted. 56 bytes each; with the string tables below 16 KiB in all.
 /// A /24 has 254 addresses; an access point of this class serves far fewer.
@@ -19,16 +22,10 @@ pub const VERSION: usize = 24;
 pub const BOARDS: usize = 4;
 /// Bytes of a board's name.
 pub const BOARD: usize = 16;
-/// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
-pub const LABEL_SETS: usize = 8;
 /// Bytes of one member's set of labels as `key=value` lines. What does not fit is left out, whole labels at a time.
 pub const LABEL_SET: usize = 128;
 /// Different catalogue hashes remembered among members, 5 bytes each.
 pub const CATALOGUE_HASHES: usize = 16;
-/// Foreign catalogues stored. One per firmware in the cluster, so a roll-out over three roles needs six.
-pub const CATALOGUES: usize = 6;
-/// Bytes of one stored foreign catalogue: some 25 endpoints.
-pub const CATALOGUE_BYTES: usize = 768;
 
 /// Endpoints of this node, 4 bytes each: twenty built in, the rest for services.
 pub const ENDPOINTS: usize = 48;
@@ -37,26 +34,58 @@ pub const ENDPOINTS: usize = 48;
 pub const EVENT_NAME: usize = 32;
 /// Bytes of an event's data, and of name and data together for user events (docs/api.md).
 pub const EVENT_DATA: usize = 512;
-/// Callbacks on one node's bus, 24 bytes each.
-pub const SUBSCRIBERS: usize = 16;
 /// How deep callbacks may fire from within callbacks. Each level costs stack.
 pub const EVENT_DEPTH: u8 = 4;
-/// Bytes of the log of events that asynchronous subscribers and WebSockets read: three of the largest, dozens of usual size.
-pub const EVENT_LOG: usize = 2048;
-/// Origins whose cluster events are told apart from repetitions, 24 bytes each. Least recently heard makes room.
-pub const EVENT_ORIGINS: usize = 64;
-/// Own cluster events being sent and repeated, 560 bytes each.
-pub const OUTGOING: usize = 8;
 /// Cluster events a node may fire per second in the long run.
 pub const EVENTS_PER_SECOND: u32 = 10;
 /// Cluster events a node may fire at once.
 pub const EVENTS_AT_ONCE: u32 = 5;
 
-/// Periodic tasks: six built in, ten for services. 72 bytes each.
-pub const TASKS: usize = 16;
 /// Bytes of a task's name: `service.task`.
 pub const TASK_NAME: usize = 24;
 /// Shortest interval of a task in milliseconds (docs/api.md).
 pub const TASK_INTERVAL_MIN_MS: u32 = 10;
 /// Longest interval of a task in milliseconds (docs/api.md).
 pub const TASK_INTERVAL_MAX_MS: u32 = 3_600_000;
+
+/// Boards with 200 KB of RAM and more.
+#[cfg(not(feature = "esp8266"))]
+mod size {
+    /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
+    pub const LABEL_SETS: usize = 8;
+    /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.
+    pub const CATALOGUES: usize = 6;
+    /// Bytes of one stored foreign catalogue: one for an endpoint every node has, some 25 for others.
+    pub const CATALOGUE_BYTES: usize = 768;
+    /// Callbacks on one node's bus, 20 bytes each.
+    pub const SUBSCRIBERS: usize = 16;
+    /// Origins whose cluster events are told apart from repetitions, 32 bytes each. Least recently heard makes room.
+    pub const EVENT_ORIGINS: usize = 64;
+    /// Own cluster events being sent and repeated, 16 bytes each.
+    pub const OUTGOING: usize = 8;
+    /// Bytes of the names and data of these: at least one largest event ([`spore_wire::native::EVENT_MAX`]).
+    pub const OUTGOING_BYTES: usize = 8 * spore_wire::native::EVENT_MAX;
+    /// Periodic tasks: six built in, the others for services. 56 bytes each.
+    pub const TASKS: usize = 16;
+}
+
+/// The ESP8266: 80 KB, of which 35 are ours.
+#[cfg(feature = "esp8266")]
+mod size {
+    /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
+    pub const LABEL_SETS: usize = 6;
+    /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.
+    pub const CATALOGUES: usize = 4;
+    /// Bytes of one stored foreign catalogue: one for an endpoint every node has, some 25 for others.
+    pub const CATALOGUE_BYTES: usize = 256;
+    /// Callbacks on one node's bus, 20 bytes each.
+    pub const SUBSCRIBERS: usize = 8;
+    /// Origins whose cluster events are told apart from repetitions, 32 bytes each. Least recently heard makes room.
+    pub const EVENT_ORIGINS: usize = 20;
+    /// Own cluster events being sent and repeated, 16 bytes each.
+    pub const OUTGOING: usize = 8;
+    /// Bytes of the names and data of these: at least one largest event ([`spore_wire::native::EVENT_MAX`]).
+    pub const OUTGOING_BYTES: usize = 640;
+    /// Periodic tasks: six built in, the others for services. 56 bytes each.
+    pub const TASKS: usize = 12;
+}

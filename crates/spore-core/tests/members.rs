@@ -22,14 +22,15 @@ fn named(hostname: &str) -> Evidence<'_> {
 
 fn changes<const N: usize>(members: &mut Members<N>, now: u64) -> Vec<String> {
     let mut all = Vec::new();
-    members.tick(at(now), |change| {
+    let mut report = |change: Change<'_>| {
         all.push(match change {
             Change::Status { node, from } => {
                 format!("{} {}>{}", node.hostname, from.as_str(), node.status.as_str())
             }
             Change::Left(node) => format!("{} left", node.hostname),
         });
-    });
+    };
+    while members.tick(at(now), 2, &mut report) {}
     all
 }
 
@@ -260,9 +261,9 @@ proptest! {
                 Step::Wait(ms) => {
                     now += ms;
                     let mut left = Vec::new();
-                    members.tick(at(now), |change| {
+                    while members.tick(at(now), 2, |change| {
                         if let Change::Left(node) = change { left.push(node.ip); }
-                    });
+                    }) {}
                     for ip in left {
                         let (name, seen, _) = model.remove(&ip).unwrap();
                         let rival = model.values().any(|(n, s, _)| *n == name && now - s < 10_000);

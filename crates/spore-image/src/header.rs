@@ -122,6 +122,35 @@ impl<'a> View<'a> {
         self.u32(at::PAYLOAD)
     }
 
+    /// Name of the board, padded with zeros.
+    pub fn board(&self) -> [u8; BOARD_BYTES] {
+        self.field(at::BOARD)
+    }
+
+    /// The version, padded with zeros.
+    pub fn version(&self) -> [u8; VERSION_BYTES] {
+        self.field(at::VERSION)
+    }
+
+    /// Address of the first instruction.
+    pub fn entry(&self) -> u32 {
+        self.u32(at::ENTRY)
+    }
+
+    /// The RAM segment table.
+    pub fn segments(&self) -> Table {
+        self.table(at::SEGMENTS)
+    }
+
+    /// The relocation table.
+    pub fn relocations(&self) -> Table {
+        self.table(at::RELOCATIONS)
+    }
+
+    fn table(&self, offset: usize) -> Table {
+        Table { offset: self.u32(offset), count: self.u32(offset.saturating_add(4)) }
+    }
+
     /// SHA-256 of the payload.
     pub fn sha256(&self) -> [u8; 32] {
         self.field(at::SHA256)
@@ -153,18 +182,19 @@ impl Table {
         self.offset.saturating_add(self.count.saturating_mul(entry_bytes))
     }
 
-    /// Whether a segment table may lie here, in a payload of so many bytes whose first `taken` are taken.
-    fn holds_segments(self, taken: u32, payload: u32) -> bool {
+    /// Whether a segment table may lie here, in a payload of so many bytes with so many relocations.
+    pub(crate) fn holds_segments(self, relocations: u32, payload: u32) -> bool {
         if self.count == 0 {
             return self.offset == 0;
         }
+        let taken = if relocations > 0 { TABLE_BYTES } else { 0 };
         // An image is smaller than the address space, so that an end that stopped there is outside.
         let end = self.end(SEGMENT_BYTES as u32);
         self.offset.is_multiple_of(4) && self.offset >= taken && end <= payload && end < u32::MAX
     }
 
     /// Whether a relocation table may lie here. An entry has at least a byte, and names a word behind the table.
-    const fn holds_relocations(self, payload: u32) -> bool {
+    pub(crate) const fn holds_relocations(self, payload: u32) -> bool {
         let room = self.count <= TABLE_BYTES && payload >= TABLE_BYTES.saturating_add(4);
         self.offset == 0 && (self.count == 0 || room)
     }
@@ -257,18 +287,15 @@ impl Header {
         if payload_length == 0 {
             return Err(ImageError::Empty);
         }
-        let table =
-            |offset: usize| Table { offset: view.u32(offset), count: view.u32(offset.saturating_add(4)) };
-        let relocations = table(at::RELOCATIONS);
+        let relocations = view.relocations();
         if !relocations.holds_relocations(payload_length) {
             return Err(ImageError::TableOutside(TableName::Relocations));
         }
-        let segments = table(at::SEGMENTS);
-        let taken = if relocations.count > 0 { TABLE_BYTES } else { 0 };
-        if !segments.holds_segments(taken, payload_length) {
+        let segments = view.segments();
+        if !segments.holds_segments(relocations.count, payload_length) {
             return Err(ImageError::TableOutside(TableName::Segments));
         }
-        let entry = view.u32(at::ENTRY);
+        let entry = view.entry();
         if entry != 0 && !is_entry(entry) {
             return Err(ImageError::NotLoadable);
         }

@@ -16,6 +16,7 @@ pub mod error;
 pub mod header;
 pub mod layout;
 pub mod memory;
+pub mod payload;
 pub mod relocation;
 pub mod verify;
 pub mod version;

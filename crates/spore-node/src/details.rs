@@ -1,7 +1,8 @@
 //! What a node learns of others over HTTP: details and endpoints of text members, catalogues of Rust members once per hash.
 
 use crate::context::Context;
-use crate::fetch::{self, Buffers, FetchError};
+use crate::fetch::{self, Buffers};
+use crate::state::State;
 use crate::udp;
 use core::net::Ipv4Addr;
 use embassy_net::Stack;
@@ -19,76 +20,74 @@ pub(crate) async fn run(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffe
                 let interval = Duration::from_millis(state.config.member_info_interval_ms.into());
                 state.members.next_details_wanted(now, interval)
             });
-            if let Some(ip) = text {
-                status_of(ctx, stack, buffers, ip).await;
-                continue;
-            }
-            let wanted = ctx.with(|state| state.catalogues.next_wanted(now, &state.members, state.catalogue));
-            let Some((hash, ip)) = wanted else { break };
-            catalogue_of(ctx, stack, buffers, ip, hash).await;
+            let wanted = text.map(|ip| (ip, None)).or_else(|| {
+                let next =
+                    |state: &mut State| state.catalogues.next_wanted(now, &state.members, state.catalogue);
+                ctx.with(next).map(|(hash, ip)| (ip, Some(hash)))
+            });
+            let Some((ip, hash)) = wanted else { break };
+            fetch(ctx, stack, buffers, ip, hash).await;
         }
     }
 }
 
-/// Reads `GET path` of a node; its endpoints go into the catalogue being filled in.
+/// Reads `GET path` of a node into `reader`; its endpoints go into the catalogue being filled in. False when it is not to be
+/// used.
 async fn read(
     ctx: &Context<'_>,
     stack: Stack<'_>,
     buffers: &mut Buffers,
     ip: Ipv4Addr,
     path: &str,
-) -> Result<Details, FetchError> {
-    let mut reader = StatusReader::new();
+    reader: &mut StatusReader,
+) -> bool {
     let mut valid = true;
-    fetch::get(stack, buffers, ip, path, &mut |bytes| {
+    let read = fetch::get(stack, buffers, ip, path, &mut |bytes| {
         let mut found = |found: Found<'_>| {
             let Found::Endpoint { method, uri } = found;
             ctx.with(|state| state.catalogues.push(method, uri));
         };
         valid &= reader.feed(bytes, &mut found).is_ok();
     })
-    .await?;
-    if valid && reader.is_complete() { Ok(reader.finish()) } else { Err(FetchError::Malformed) }
+    .await;
+    read.is_ok() && valid && reader.is_complete()
 }
 
-/// Details and endpoints of a member that speaks only texts. An answer is a sign of life, too.
-async fn status_of(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffers, ip: Ipv4Addr) {
-    // Without room for its catalogue the details are still worth the fetch.
-    let filling = ctx.with(|state| state.catalogues.begin(None, &state.members).is_ok());
-    let result = read(ctx, stack, buffers, ip, "/api/node/status").await;
-    let now = ctx.now();
-    match result {
-        Ok(mut details) => {
-            let rust = details.spore.is_some();
-            ctx.with(|state| {
-                if filling {
-                    details.catalogue = state.catalogues.finish();
-                }
-            });
-            let hostname = details.hostname.clone();
-            let evidence = Evidence {
-                hostname: hostname.as_deref(),
-                kind: (!rust).then_some(Kind::Text),
-                discovers: false,
-            };
-            udp::heard(ctx, ip, evidence, Some(&details));
-        }
-        Err(_) if filling => ctx.with(|state| state.catalogues.abort(now)),
-        Err(_) => {}
-    }
-}
-
-/// The catalogue of a hash, from a member that has it.
-async fn catalogue_of(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffers, ip: Ipv4Addr, hash: u32) {
-    if ctx.with(|state| state.catalogues.begin(Some(hash), &state.members).is_err()) {
+/// Details and endpoints of a member that speaks only texts, or the catalogue of `hash`, from a member that has it.
+async fn fetch(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffers, ip: Ipv4Addr, hash: Option<u32>) {
+    let filling = ctx.with(|state| state.catalogues.begin(hash, &state.members).is_ok());
+    // Without room for its catalogue the details of a text member are still worth the fetch.
+    if !filling && hash.is_some() {
         return;
     }
-    let result = read(ctx, stack, buffers, ip, "/api/node/endpoints").await;
+    let path = if hash.is_some() { "/api/node/endpoints" } else { "/api/node/status" };
+    let mut reader = StatusReader::new();
+    let good = read(ctx, stack, buffers, ip, path, &mut reader).await;
     let now = ctx.now();
-    ctx.with(|state| match result {
-        Ok(_) => {
-            state.catalogues.finish();
+    let told = ctx.with(|state| match (filling, good) {
+        (true, true) => state.catalogues.finish(),
+        (true, false) => {
+            state.catalogues.abort(now);
+            None
         }
-        Err(_) => state.catalogues.abort(now),
+        (false, _) => None,
     });
+    if good && hash.is_none() {
+        let details = reader.details();
+        if filling {
+            details.catalogue = told;
+        }
+        on_status(ctx, ip, details);
+    }
+}
+
+/// An answer is a sign of life, too.
+#[inline(never)]
+fn on_status(ctx: &Context<'_>, ip: Ipv4Addr, details: &Details) {
+    let evidence = Evidence {
+        hostname: details.hostname.as_deref(),
+        kind: details.spore.is_none().then_some(Kind::Text),
+        discovers: false,
+    };
+    udp::heard(ctx, ip, evidence, Some(details));
 }

@@ -1,14 +1,16 @@
 //! One HTTP GET to another node, its body handed on piece by piece: memory does not depend on the answer's length.
 
+use crate::limits::FETCH_RX;
 use core::fmt::Write as _;
 use core::net::Ipv4Addr;
 use embassy_net::Stack;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, with_timeout};
-use embedded_io_async::Write as _;
 
-/// Longest answer head that is understood, in bytes.
-const HEAD: usize = 512;
+/// Longest answer head that is taken, in bytes.
+const HEAD: u16 = 2048;
+/// Longest line of a head that is looked at; those that matter are far shorter.
+const LINE: usize = 48;
 /// How long one fetch may take in all.
 const TIME_OUT: Duration = Duration::from_secs(4);
 
@@ -21,7 +23,7 @@ pub enum FetchError {
     TimedOut,
     /// The connection broke off before the answer was whole.
     Truncated,
-    /// Not HTTP, a head longer than 512 bytes, or a transfer coding other than chunked.
+    /// Not HTTP, a head longer than 2,048 bytes, or a transfer coding other than chunked.
     Malformed,
     /// A status other than 200.
     Status(u16),
@@ -29,14 +31,14 @@ pub enum FetchError {
 
 /// Buffers of the connection.
 pub struct Buffers {
-    rx: [u8; 1024],
+    rx: [u8; FETCH_RX],
     tx: [u8; 128],
 }
 
 impl Buffers {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self { rx: [0; 1024], tx: [0; 128] }
+        Self { rx: [0; FETCH_RX], tx: [0; 128] }
     }
 }
 
@@ -67,10 +69,15 @@ async fn exchange(
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<(), FetchError> {
     socket.connect((ip, 80)).await.map_err(|_| FetchError::Unreachable)?;
-    let mut request = heapless::String::<128>::new();
-    write!(request, "GET {path} HTTP/1.1\r\nHost: {ip}\r\nConnection: close\r\n\r\n")
-        .map_err(|_| FetchError::Malformed)?;
-    socket.write_all(request.as_bytes()).await.map_err(|_| FetchError::Truncated)?;
+    // It fits into the empty send buffer, so it needs no other.
+    let written = socket.write_with(|buffer| {
+        let mut request = Request { buffer, length: 0 };
+        let fits = write!(request, "GET {path} HTTP/1.1\r\nHost: {ip}\r\nConnection: close\r\n\r\n").is_ok();
+        (if fits { request.length } else { 0 }, fits)
+    });
+    if !written.await.map_err(|_| FetchError::Truncated)? {
+        return Err(FetchError::Malformed);
+    }
 
     let mut answer = Answer::new();
     loop {
@@ -85,8 +92,26 @@ async fn exchange(
     }
 }
 
-/// How the end of a body is known (RFC 9112, 6.3).
-enum Framing {
+/// A request as it is written into a socket's buffer.
+struct Request<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+}
+
+impl core::fmt::Write for Request<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.length + text.len();
+        self.buffer.get_mut(self.length..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// What is read next. Of a body how its end is known (RFC 9112, 6.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Status,
+    Headers,
     Length(u32),
     UntilClose,
     ChunkSize,
@@ -96,77 +121,133 @@ enum Framing {
 
 /// Push parser of one answer.
 struct Answer {
-    head: heapless::Vec<u8, HEAD>,
-    framing: Option<Framing>,
-    line: heapless::Vec<u8, 20>,
+    place: Place,
+    /// How the body ends, as far as the head has said it.
+    framing: Place,
+    /// Bytes of the head.
+    head: u16,
+    line: heapless::Vec<u8, LINE>,
+    /// The line was longer than there is room for.
+    cut: bool,
 }
 
 impl Answer {
     const fn new() -> Self {
-        Self { head: heapless::Vec::new(), framing: None, line: heapless::Vec::new() }
+        Self {
+            place: Place::Status,
+            framing: Place::UntilClose,
+            head: 0,
+            line: heapless::Vec::new(),
+            cut: false,
+        }
     }
 
     /// Takes the next bytes; true when the answer is whole.
     fn feed(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<bool, FetchError> {
-        while self.framing.is_none() {
-            let Some((&byte, rest)) = bytes.split_first() else { return Ok(false) };
-            bytes = rest;
-            self.head.push(byte).map_err(|_| FetchError::Malformed)?;
-            if self.head.ends_with(b"\r\n\r\n") {
-                self.framing = Some(framing(&self.head)?);
-            }
-        }
         loop {
-            match self.framing.as_mut() {
-                None => return Ok(false),
-                Some(Framing::UntilClose) => {
+            match &mut self.place {
+                Place::UntilClose => {
                     if !bytes.is_empty() {
                         sink(bytes);
                     }
                     return Ok(false);
                 }
-                Some(Framing::Length(left)) => {
+                Place::Length(left) => {
                     take(bytes, left, sink);
                     return Ok(*left == 0);
                 }
-                Some(Framing::Chunk(left)) => {
+                Place::Chunk(left) => {
                     bytes = take(bytes, left, sink);
                     if *left > 0 {
                         return Ok(false);
                     }
-                    self.framing = Some(Framing::ChunkEnd);
+                    self.place = Place::ChunkEnd;
                 }
-                Some(state) => {
+                Place::Status | Place::Headers | Place::ChunkSize | Place::ChunkEnd => {
                     let Some((&byte, rest)) = bytes.split_first() else { return Ok(false) };
                     bytes = rest;
-                    self.line.push(byte).map_err(|_| FetchError::Malformed)?;
                     if byte != b'\n' {
-                        continue;
-                    }
-                    if let Framing::ChunkEnd = state {
-                        *state = Framing::ChunkSize;
+                        self.cut |= self.line.push(byte).is_err();
+                        if self.cut && self.place != Place::Headers {
+                            return Err(FetchError::Malformed);
+                        }
+                    } else if self.line()? {
+                        return Ok(true);
                     } else {
-                        *state = match httparse::parse_chunk_size(&self.line) {
-                            Ok(httparse::Status::Complete((_, 0))) => return Ok(true),
-                            Ok(httparse::Status::Complete((_, size))) => {
-                                Framing::Chunk(u32::try_from(size).map_err(|_| FetchError::Malformed)?)
-                            }
-                            _ => return Err(FetchError::Malformed),
-                        };
+                        self.line.clear();
+                        self.cut = false;
                     }
-                    self.line.clear();
+                }
+            }
+            if matches!(self.place, Place::Status | Place::Headers) {
+                self.head = self.head.saturating_add(1);
+                if self.head > HEAD {
+                    return Err(FetchError::Malformed);
                 }
             }
         }
     }
 
+    /// Looks at a whole line; true when it was the last of the answer.
+    fn line(&mut self) -> Result<bool, FetchError> {
+        let line = core::str::from_utf8(&self.line).unwrap_or("").trim_end();
+        self.place = match self.place {
+            Place::Status => {
+                let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(number);
+                match code {
+                    Some(200) => Place::Headers,
+                    Some(code) => return Err(FetchError::Status(u16::try_from(code).unwrap_or(0))),
+                    None => return Err(FetchError::Malformed),
+                }
+            }
+            Place::Headers if line.is_empty() && !self.cut => self.framing,
+            Place::Headers => {
+                self.header()?;
+                Place::Headers
+            }
+            Place::ChunkEnd => Place::ChunkSize,
+            _ => {
+                let digits = line.split(';').next().unwrap_or("").trim();
+                let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                match u32::from_str_radix(digits, 16) {
+                    Ok(0) if plain => return Ok(true),
+                    Ok(size) if plain => Place::Chunk(size),
+                    _ => return Err(FetchError::Malformed),
+                }
+            }
+        };
+        Ok(false)
+    }
+
+    /// Looks at a line of the head.
+    fn header(&mut self) -> Result<(), FetchError> {
+        let line = core::str::from_utf8(&self.line).unwrap_or("");
+        let Some((name, value)) = line.split_once(':') else { return Ok(()) };
+        let value = value.trim();
+        if name.eq_ignore_ascii_case("transfer-encoding") {
+            if self.cut || !value.eq_ignore_ascii_case("chunked") {
+                return Err(FetchError::Malformed);
+            }
+            self.framing = Place::ChunkSize;
+        } else if name.eq_ignore_ascii_case("content-length") && self.framing != Place::ChunkSize {
+            let length = number(value).filter(|_| !self.cut).ok_or(FetchError::Malformed)?;
+            self.framing = Place::Length(length);
+        }
+        Ok(())
+    }
+
     /// The peer closed the connection.
     fn end(&self) -> Result<(), FetchError> {
-        match self.framing {
-            Some(Framing::UntilClose | Framing::Length(0)) => Ok(()),
+        match self.place {
+            Place::UntilClose | Place::Length(0) => Ok(()),
             _ => Err(FetchError::Truncated),
         }
     }
+}
+
+/// A number of nothing but digits.
+fn number(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn take<'b>(bytes: &'b [u8], left: &mut u32, sink: &mut dyn FnMut(&[u8])) -> &'b [u8] {
@@ -177,39 +258,6 @@ fn take<'b>(bytes: &'b [u8], left: &mut u32, sink: &mut dyn FnMut(&[u8])) -> &'b
     }
     *left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
     later
-}
-
-fn framing(head: &[u8]) -> Result<Framing, FetchError> {
-    let mut headers = [httparse::EMPTY_HEADER; 16];
-    let mut response = httparse::Response::new(&mut headers);
-    response.parse(head).map_err(|_| FetchError::Malformed)?;
-    match response.code {
-        Some(200) => {}
-        Some(code) => return Err(FetchError::Status(code)),
-        None => return Err(FetchError::Malformed),
-    }
-    let value = |name: &str| {
-        response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value)
-    };
-    if let Some(coding) = value("transfer-encoding") {
-        return if coding.eq_ignore_ascii_case(b"chunked") {
-            Ok(Framing::ChunkSize)
-        } else {
-            Err(FetchError::Malformed)
-        };
-    }
-    match value("content-length") {
-        None => Ok(Framing::UntilClose),
-        Some(digits) => core::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| digits.parse().ok())
-            .map(Framing::Length)
-            .ok_or(FetchError::Malformed),
-    }
 }
 
 #[cfg(test)]
@@ -243,12 +291,24 @@ mod tests {
     }
 
     #[test]
+    fn long_headers_and_any_case_do_no_harm() {
+        let mut answer = b"HTTP/1.1 200 OK\r\nX-Long: ".to_vec();
+        answer.extend([b'x'; 300]);
+        answer.extend(b"\r\ncontent-LENGTH:5 \r\n\r\nhello");
+        assert_eq!(read(&answer, 11), (b"hello".to_vec(), Ok(true)));
+    }
+
+    #[test]
     fn what_is_not_an_answer_is_refused() {
         assert_eq!(read(b"HTTP/1.1 404 Not Found\r\n\r\n", 7).1, Err(FetchError::Status(404)));
         assert_eq!(read(b"hello there\r\n\r\n", 7).1, Err(FetchError::Malformed));
         assert_eq!(read(&[b'x'; 600], 100).1, Err(FetchError::Malformed));
         let bad_chunk = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n";
         assert_eq!(read(bad_chunk, 9).1, Err(FetchError::Malformed));
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", 9).1, Err(FetchError::Malformed));
+        let mut long = b"HTTP/1.1 200 OK\r\n".to_vec();
+        long.extend([b"X: y\r\n".as_slice(); 400].concat());
+        assert_eq!(read(&long, 99).1, Err(FetchError::Malformed));
         let endless =
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n000000000000000000000000000001\r\n";
         assert_eq!(read(endless, 9).1, Err(FetchError::Malformed));

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::udp;
+use core::cell::RefCell;
 use core::fmt::Write as _;
 use core::net::Ipv4Addr;
 use embassy_futures::select::select;
@@ -10,10 +11,10 @@ use embassy_time::Timer;
 use spore_core::config::Config;
 use spore_core::discovery::Broadcast;
 use spore_core::events::Event;
-use spore_core::limits::{MEMBERS, TASK_NAME};
+use spore_core::limits::TASK_NAME;
 use spore_core::members::{Change, NodeRef, Status};
 use spore_core::tasks::{TaskError, TaskId};
-use spore_core::time::Duration;
+use spore_core::time::{Duration, Instant};
 use spore_wire::Hostname;
 
 /// The node's own tasks, in the order of their ids.
@@ -106,7 +107,7 @@ pub(crate) fn apply_intervals(ctx: &Context<'_>) {
 }
 
 /// Runs tasks for ever.
-pub(crate) async fn run(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
+pub(crate) async fn run(ctx: &Context<'_>, socket: &RefCell<UdpSocket<'_>>) {
     let mut address = None;
     loop {
         let now = ctx.now();
@@ -138,7 +139,7 @@ pub(crate) async fn run(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
 }
 
 /// Runs a task; false when another part of the node runs it and keeps its statistics.
-async fn run_task(ctx: &Context<'_>, socket: &UdpSocket<'_>, id: TaskId) -> bool {
+async fn run_task(ctx: &Context<'_>, socket: &RefCell<UdpSocket<'_>>, id: TaskId) -> bool {
     let name = ctx.with(|state| {
         state.tasks.get(id).and_then(|task| heapless::String::<TASK_NAME>::try_from(task.name()).ok())
     });
@@ -168,34 +169,48 @@ async fn run_task(ctx: &Context<'_>, socket: &UdpSocket<'_>, id: TaskId) -> bool
     true
 }
 
+/// Changes of members that are told at a time.
+const BATCH: usize = 8;
+
+#[inline(never)]
 fn update_statuses(ctx: &Context<'_>) {
     let now = ctx.now();
     let busy = ctx.with_system(|system| system.busy_micros());
-    // Callbacks may ask the context, so they hear of changes only when the table is no longer borrowed. Of the forgotten,
-    // who are silent for an hour, at most so many are told in one second.
-    let mut changed = heapless::Vec::<Ipv4Addr, MEMBERS>::new();
-    let mut left = heapless::Vec::<(Ipv4Addr, Hostname, Status), 16>::new();
     ctx.with(|state| {
         state.cpu.sample(now, busy);
         state.discovery.set_crowd(state.members.len());
-        state.members.tick(now, |change| match change {
+    });
+    while age_members(ctx, now) {}
+    ctx.fetch.signal(());
+}
+
+/// Tells some changes of members; true when there may be more. Callbacks may ask the context, so they hear of changes only when
+/// the table is no longer borrowed.
+#[inline(never)]
+fn age_members(ctx: &Context<'_>, now: Instant) -> bool {
+    let mut changed = heapless::Vec::<Ipv4Addr, BATCH>::new();
+    // One more may leave as its name lives on elsewhere.
+    let mut left = heapless::Vec::<(Ipv4Addr, Hostname, Status), { BATCH + 1 }>::new();
+    let more = ctx.with(|state| {
+        state.members.tick(now, BATCH, |change| match change {
             Change::Status { node, .. } => {
                 let _ = changed.push(node.ip);
             }
             Change::Left(node) => {
                 let _ = left.push((node.ip, Hostname::foreign(node.hostname), node.status));
             }
-        });
+        })
     });
     for ip in changed {
         udp::fire_about(ctx, ip, udp::News::StatusChanged);
     }
-    for (ip, hostname, status) in left {
-        ctx.fire(&Event::NodeLeft(NodeRef { ip, hostname: &hostname, status }));
+    for (ip, hostname, status) in &left {
+        ctx.fire(&Event::NodeLeft(NodeRef { ip: *ip, hostname, status: *status }));
     }
-    ctx.fetch.signal(());
+    more
 }
 
+#[inline(never)]
 fn print_cluster(ctx: &Context<'_>) {
     let (hostname, ip, counts) =
         ctx.with(|state| (state.hostname.clone(), state.address.map(|a| a.ip), state.members.counts()));

@@ -12,7 +12,7 @@ use spore_core::config::Config;
 use spore_core::cpu::CpuUsage;
 use spore_core::discovery::Discovery;
 use spore_core::events::{Outgoing, Seen};
-use spore_core::limits::{EVENT_ORIGINS, MEMBERS, OUTGOING, TASKS};
+use spore_core::limits::{EVENT_ORIGINS, MEMBERS, OUTGOING, OUTGOING_BYTES, TASKS};
 use spore_core::members::{Members, Thresholds};
 use spore_core::rng::Rng;
 use spore_core::tasks::Tasks;
@@ -136,7 +136,7 @@ pub struct State {
     pub tasks: Tasks<TASKS>,
     pub discovery: Later<Discovery>,
     pub seen: Seen<EVENT_ORIGINS>,
-    pub outgoing: Outgoing<OUTGOING>,
+    pub outgoing: Outgoing<OUTGOING, OUTGOING_BYTES>,
     pub cpu: CpuUsage,
     pub trial: Later<Trial>,
     pub wifi: Later<Policy>,

@@ -2,7 +2,10 @@
 
 use crate::context::Context;
 use crate::limits;
+use core::cell::RefCell;
+use core::future::poll_fn;
 use core::net::Ipv4Addr;
+use core::pin::pin;
 use core::task::Poll;
 use embassy_futures::poll_once;
 use embassy_futures::select::select;
@@ -13,14 +16,10 @@ use spore_core::discovery::{Answer, Broadcast};
 use spore_core::events::Event;
 use spore_core::limits::EVENT_DATA;
 use spore_core::members::{Admission, Evidence, Kind, NodeRef};
+use spore_core::tasks::TaskId;
 use spore_wire::event::{EventBody, EventId};
 use spore_wire::native::{self, Message, Native};
-use spore_wire::{Details, Hostname, MAX_DATAGRAM, PORT, Text};
-
-/// A datagram and its length.
-type Buffer = [u8; MAX_DATAGRAM];
-/// Longest details that fit into a datagram with the longest keyword and hostname ([`Details::emit_json`]).
-const DETAILS_MAX: usize = 469;
+use spore_wire::{Details, Hostname, MAX_DATAGRAM, PORT, StatusReader, Text};
 
 /// Memory of the two sockets. The queues' entries are not zero when they are empty, so they are put in later.
 pub(crate) struct Buffers {
@@ -54,7 +53,7 @@ impl Buffers {
 /// The sockets for datagrams.
 pub(crate) struct Sockets<'s> {
     /// The one on the cluster's port: hears all, says what goes to all.
-    pub(crate) socket: UdpSocket<'s>,
+    pub(crate) socket: RefCell<UdpSocket<'s>>,
     /// The one for answers to single nodes.
     pub(crate) answers: Answers<'s>,
 }
@@ -73,7 +72,7 @@ impl<'s> Sockets<'s> {
         debug_assert!(bound.is_ok(), "a fresh stack has the port free");
         let (rx_meta, tx_meta) = (queue(answers_rx_meta), queue(answers_tx_meta));
         let answers = Answers::new(UdpSocket::new(stack, rx_meta, answers_rx, tx_meta, answers_tx));
-        Self { socket, answers }
+        Self { socket: RefCell::new(socket), answers }
     }
 }
 
@@ -81,46 +80,48 @@ impl<'s> Sockets<'s> {
 /// heard; normally it is heard as it arrives.
 pub(crate) async fn listen(
     ctx: &Context<'_>,
-    socket: &UdpSocket<'_>,
+    socket: &RefCell<UdpSocket<'_>>,
     mut answers: Answers<'_>,
-    listen: spore_core::tasks::TaskId,
+    listen: TaskId,
 ) {
-    // Longer datagrams than we send exist (a pixel frame in RAW: is 1,540 bytes).
-    let mut buffer = [0u8; 1536];
     loop {
-        select(socket.wait_recv_ready(), ctx.listen.wait()).await;
+        select(poll_fn(|task| socket.borrow().poll_recv_ready(task)), ctx.listen.wait()).await;
         let enabled = ctx.with(|state| state.tasks.get(listen).is_some_and(|task| task.enabled()));
         let started = embassy_time::Instant::now();
-        let mut heard = 0u32;
-        while socket.may_recv() {
-            let (length, meta) = match poll_once(socket.recv_from(&mut buffer)) {
-                Poll::Ready(Ok(received)) => received,
-                // Longer than the buffer: nothing we know.
-                Poll::Ready(Err(_)) => continue,
-                Poll::Pending => break,
-            };
-            let embassy_net::IpAddress::Ipv4(from) = meta.endpoint.addr;
-            heard = heard.wrapping_add(1);
-            if !enabled {
-                continue;
+        let mut heard = false;
+        while socket.borrow().may_recv() {
+            // The datagram stays where it is, in the socket's buffer. So nothing that it leads to may use the network; the
+            // answer waits until it is gone.
+            let mut due = None;
+            let taken = poll_once(socket.borrow_mut().recv_from_with(|datagram, meta| {
+                let embassy_net::IpAddress::Ipv4(from) = meta.endpoint.addr;
+                if enabled {
+                    due = on_datagram(ctx, from, datagram).map(|answer| (from, answer));
+                }
+            }));
+            if taken.is_pending() {
+                break;
             }
-            let Some(datagram) = buffer.get(..length) else { continue };
-            ctx.with(|state| state.counters.datagrams_received += 1);
-            if native::is_native(datagram) {
-                on_native(ctx, datagram);
-            } else if let Some(answer) = on_text(ctx, from, datagram) {
-                answer_to(ctx, &mut answers, from, answer);
+            heard = true;
+            if let Some((to, answer)) = due {
+                answer_to(ctx, &mut answers, to, answer);
             }
         }
-        if heard > 0 && enabled {
+        if heard && enabled {
             let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
             ctx.with(|state| state.tasks.finished(listen, micros));
         }
     }
 }
 
-/// Takes in a text datagram; gives the answer that is due.
-fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer> {
+/// Takes in a datagram; gives the answer that is due.
+#[inline(never)]
+fn on_datagram(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer> {
+    ctx.with(|state| state.counters.datagrams_received = state.counters.datagrams_received.wrapping_add(1));
+    if native::is_native(datagram) {
+        on_native(ctx, datagram);
+        return None;
+    }
     let Ok(text) = Text::parse(datagram) else {
         ctx.with(|state| state.counters.datagrams_unknown += 1);
         return None;
@@ -130,30 +131,25 @@ fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer>
         return None;
     }
     let now = ctx.now();
-    let (reaction, evidence, details) = ctx.with(|state| {
+    let reaction = ctx.with(|state| {
         let member = state.members.get(from);
-        let mut reaction = state.discovery.on_text(now, from, own, member, &text);
+        let reaction = state.discovery.on_text(now, from, own, member, &text);
         if reaction.heard_us {
             state.trial.heard();
         }
-        let (evidence, json) = match text {
-            Text::Discovery => (Evidence { discovers: true, ..Evidence::default() }, None),
-            Text::Response { hostname } | Text::Heartbeat { hostname } => {
-                (Evidence { hostname: Some(hostname), ..Evidence::default() }, None)
-            }
-            Text::NodeInfo { hostname, json } | Text::NodeUpdate { hostname, json } => {
-                (Evidence { hostname: Some(hostname), ..Evidence::default() }, Some(json))
-            }
-            Text::Event { .. } | Text::Raw { .. } => (Evidence::default(), None),
-        };
-        let details = json.map(|json| Details::parse_lossy(json.as_bytes()));
-        if let Some(details) = &details {
-            let member = state.members.get(from);
-            reaction.answer = reaction.answer.or(spore_core::discovery::on_details(member, details));
-        }
-        (reaction, evidence, details)
+        reaction
     });
-    heard(ctx, from, evidence, details.as_ref());
+    let mut answer = reaction.answer;
+    match text {
+        Text::Discovery => heard(ctx, from, Evidence { discovers: true, ..Evidence::default() }, None),
+        Text::Response { hostname } | Text::Heartbeat { hostname } => {
+            heard(ctx, from, Evidence { hostname: Some(hostname), ..Evidence::default() }, None);
+        }
+        Text::NodeInfo { hostname, json } | Text::NodeUpdate { hostname, json } => {
+            on_details(ctx, from, hostname, json, &mut answer);
+        }
+        Text::Event { .. } | Text::Raw { .. } => heard(ctx, from, Evidence::default(), None),
+    }
     if let Some(latency) = reaction.latency {
         ctx.with(|state| state.members.latency(from, latency));
     }
@@ -162,10 +158,23 @@ fn on_text(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) -> Option<Answer>
         Text::Raw { hex } => ctx.fire(&Event::Raw(hex)),
         _ => {}
     }
-    reaction.answer
+    answer
+}
+
+/// Takes in what a node tells of itself.
+#[inline(never)]
+fn on_details(ctx: &Context<'_>, from: Ipv4Addr, hostname: &str, json: &str, answer: &mut Option<Answer>) {
+    let mut reader = StatusReader::new();
+    // C++ nodes cut datagrams at 512 bytes; what came counts.
+    let _ = reader.feed(json.as_bytes(), &mut |_| ());
+    let details = &*reader.details();
+    *answer = answer
+        .or_else(|| ctx.with(|state| spore_core::discovery::on_details(state.members.get(from), details)));
+    heard(ctx, from, Evidence { hostname: Some(hostname), ..Evidence::default() }, Some(details));
 }
 
 /// Notes a sign of life and tells what it changed.
+#[inline(never)]
 pub(crate) fn heard(ctx: &Context<'_>, from: Ipv4Addr, evidence: Evidence<'_>, details: Option<&Details>) {
     let now = ctx.now();
     let evidence = match details {
@@ -198,6 +207,7 @@ pub(crate) enum News {
 }
 
 /// Fires an event about a member, with a copy of its name: callbacks may ask the context.
+#[inline(never)]
 pub(crate) fn fire_about(ctx: &Context<'_>, ip: Ipv4Addr, news: News) {
     let known = ctx.with(|state| {
         let member = state.members.get(ip)?;
@@ -212,6 +222,7 @@ pub(crate) fn fire_about(ctx: &Context<'_>, ip: Ipv4Addr, news: News) {
     });
 }
 
+#[inline(never)]
 fn on_native(ctx: &Context<'_>, datagram: &[u8]) {
     match native::parse(datagram) {
         Ok(Native::Message { message: Message::Event { id, name, data }, .. }) => {
@@ -224,6 +235,7 @@ fn on_native(ctx: &Context<'_>, datagram: &[u8]) {
     }
 }
 
+#[inline(never)]
 fn on_event(ctx: &Context<'_>, json: &str) {
     let mut data = [0u8; EVENT_DATA];
     let Ok(body) = EventBody::parse(json) else {
@@ -272,25 +284,28 @@ impl<'s> Answers<'s> {
     }
 
     /// Sends a datagram without waiting; false when it was dropped.
-    fn send(&mut self, to: Ipv4Addr, datagram: &[u8]) -> bool {
+    fn send(&mut self, to: Ipv4Addr, size: usize, write: Write<'_>) -> bool {
         if poll_once(self.socket.flush()).is_pending() && self.sent.elapsed() > Self::PATIENCE {
             self.reopen();
         }
         self.sent = embassy_time::Instant::now();
-        matches!(poll_once(self.socket.send_to(datagram, (to, PORT))), Poll::Ready(Ok(())))
+        let sending = self.socket.send_to_with(size, (to, PORT), |out| (write(out), ()));
+        matches!(poll_once(sending), Poll::Ready(Ok(())))
     }
 }
 
+/// Writes a datagram into a socket's buffer and gives its length. The sizes asked for are those of the longest, so it never
+/// fails.
+type Write<'w> = &'w mut dyn FnMut(&mut [u8]) -> usize;
+
+/// Room for every datagram that consists of a keyword and a hostname.
+const SHORT: usize = 64;
+
 /// Sends an answer.
+#[inline(never)]
 fn answer_to(ctx: &Context<'_>, answers: &mut Answers<'_>, to: Ipv4Addr, answer: Answer) {
-    let mut buffer: Buffer = [0; MAX_DATAGRAM];
-    let hostname = ctx.hostname();
-    let length = match answer {
-        Answer::Response => Text::Response { hostname: &hostname }.emit(&mut buffer).ok(),
-        Answer::NodeInfo | Answer::NodeUpdate => details(ctx, &hostname, &mut buffer, answer),
-    };
-    let sent =
-        length.and_then(|length| buffer.get(..length)).is_some_and(|datagram| answers.send(to, datagram));
+    let size = if answer == Answer::Response { SHORT } else { MAX_DATAGRAM };
+    let sent = answers.send(to, size, &mut |out| say(ctx, answer, out));
     count(ctx, sent);
 }
 
@@ -303,67 +318,86 @@ fn count(ctx: &Context<'_>, sent: bool) {
 }
 
 /// Broadcasts what is due and notes when.
-pub(crate) async fn broadcast(ctx: &Context<'_>, socket: &UdpSocket<'_>, what: Broadcast) {
-    let mut buffer: Buffer = [0; MAX_DATAGRAM];
-    let hostname = ctx.hostname();
-    let length = match what {
-        Broadcast::Discovery => Text::Discovery.emit(&mut buffer).ok(),
-        Broadcast::Heartbeat => Text::Heartbeat { hostname: &hostname }.emit(&mut buffer).ok(),
-        Broadcast::Update => details(ctx, &hostname, &mut buffer, Answer::NodeUpdate),
+pub(crate) async fn broadcast(ctx: &Context<'_>, socket: &RefCell<UdpSocket<'_>>, what: Broadcast) {
+    let size = if what == Broadcast::Update { MAX_DATAGRAM } else { SHORT };
+    let write: Write<'_> = &mut |out| match what {
+        Broadcast::Discovery => Text::Discovery.emit(out).unwrap_or(0),
+        Broadcast::Heartbeat => Text::Heartbeat { hostname: &ctx.hostname() }.emit(out).unwrap_or(0),
+        Broadcast::Update => say(ctx, Answer::NodeUpdate, out),
     };
-    send_to_all(ctx, socket, &buffer, length).await;
+    send_to_all(ctx, socket, size, write).await;
     let now = ctx.now();
     ctx.with(|state| state.discovery.sent(now, what));
 }
 
 /// Sends the cluster events that are due: the first time as text, which C++ nodes understand, then as native datagrams,
 /// which they ignore, so that they hear each event once.
-pub(crate) async fn send_events(ctx: &Context<'_>, socket: &UdpSocket<'_>) {
-    loop {
-        let mut buffer: Buffer = [0; MAX_DATAGRAM];
-        let now = ctx.now();
-        let due = ctx.with(|state| {
-            let boot = state.boot_number();
-            let (sender, address) = (state.native_sender(), state.address?);
-            let event = state.outgoing.poll(now)?;
-            let id = EventId { origin: address.ip, boot, number: event.number };
-            let message = Message::Event { id, name: event.name, data: event.data };
-            let length = if event.repeat == 0 {
-                let text = spore_wire::event::Event { name: event.name, data: event.data, id: Some(id) };
-                // Data that doubles its length by escapes may exceed a datagram as text only.
-                text.emit(&mut buffer).or_else(|_| native::emit(sender, &message, &mut buffer))
-            } else {
-                native::emit(sender, &message, &mut buffer)
-            };
-            Some(length.ok())
-        });
-        let Some(length) = due else { return };
-        ctx.with(|state| state.counters.native_sent += 1);
-        send_to_all(ctx, socket, &buffer, length).await;
+pub(crate) async fn send_events(ctx: &Context<'_>, socket: &RefCell<UdpSocket<'_>>) {
+    let now = ctx.now();
+    while ctx.with(|state| state.outgoing.next_at().is_some_and(|at| at <= now)) {
+        let sent = send_to_all(ctx, socket, MAX_DATAGRAM, &mut |out| event(ctx, now, out)).await;
+        if !sent {
+            // It has had its turn; the next repetition may fare better.
+            ctx.with(|state| {
+                state.outgoing.poll(now);
+            });
+        }
+        ctx.with(|state| state.counters.native_sent = state.counters.native_sent.wrapping_add(1));
     }
 }
 
-/// Writes the own details as one of the two datagrams that carry them.
-fn details(ctx: &Context<'_>, hostname: &str, buffer: &mut Buffer, answer: Answer) -> Option<usize> {
-    let mut json = [0u8; DETAILS_MAX];
-    let length = ctx.details().emit_json(&mut json).ok()?;
-    let json = core::str::from_utf8(json.get(..length)?).ok()?;
-    let text = match answer {
-        Answer::NodeInfo => Text::NodeInfo { hostname, json },
-        Answer::NodeUpdate | Answer::Response => Text::NodeUpdate { hostname, json },
+/// Writes the next sending of a cluster event.
+#[inline(never)]
+fn event(ctx: &Context<'_>, now: spore_core::time::Instant, out: &mut [u8]) -> usize {
+    ctx.with(|state| {
+        let (sender, boot) = (state.native_sender(), state.boot_number());
+        let origin = state.address.map_or(Ipv4Addr::UNSPECIFIED, |address| address.ip);
+        let event = state.outgoing.poll(now)?;
+        let id = EventId { origin, boot, number: event.number };
+        let message = Message::Event { id, name: event.name, data: event.data };
+        if event.repeat == 0 {
+            let text = spore_wire::event::Event { name: event.name, data: event.data, id: Some(id) };
+            // Data that doubles its length by escapes may exceed a datagram as text only.
+            if let Ok(length) = text.emit(out) {
+                return Some(length);
+            }
+        }
+        native::emit(sender, &message, out).ok()
+    })
+    .unwrap_or(0)
+}
+
+/// Writes an answer, the own details for instance.
+#[inline(never)]
+fn say(ctx: &Context<'_>, answer: Answer, out: &mut [u8]) -> usize {
+    let hostname = &ctx.hostname();
+    let start = match answer {
+        Answer::Response => return Text::Response { hostname }.emit(out).unwrap_or(0),
+        Answer::NodeInfo => Text::NodeInfo { hostname, json: "" },
+        Answer::NodeUpdate => Text::NodeUpdate { hostname, json: "" },
     };
-    text.emit(buffer).ok()
+    let written = start.emit(out).ok().and_then(|start| {
+        let length = ctx.details().emit_json(out.get_mut(start..)?).ok()?;
+        Some(start + length)
+    });
+    written.unwrap_or(0)
 }
 
 /// Broadcasts a datagram. Without an address it would only clog the queue, so it is dropped then; the next round says
 /// it again.
-async fn send_to_all(ctx: &Context<'_>, socket: &UdpSocket<'_>, buffer: &Buffer, length: Option<usize>) {
-    let mut sent = false;
-    if let Some(datagram) = length.and_then(|length| buffer.get(..length))
-        && ctx.ip().is_some()
-    {
-        let sending = socket.send_to(datagram, (Ipv4Addr::BROADCAST, PORT));
-        sent = matches!(with_timeout(Duration::from_millis(100), sending).await, Ok(Ok(())));
-    }
+async fn send_to_all(
+    ctx: &Context<'_>,
+    socket: &RefCell<UdpSocket<'_>>,
+    size: usize,
+    write: Write<'_>,
+) -> bool {
+    let sending = poll_fn(|task| {
+        let mut socket = socket.borrow_mut();
+        let sending = socket.send_to_with(size, (Ipv4Addr::BROADCAST, PORT), |out| (write(out), ()));
+        pin!(sending).poll(task)
+    });
+    let sent =
+        ctx.ip().is_some() && matches!(with_timeout(Duration::from_millis(100), sending).await, Ok(Ok(())));
     count(ctx, sent);
+    sent
 }

@@ -114,6 +114,11 @@ impl StatusReader {
         self.scanner.is_done()
     }
 
+    /// What was found so far, in place: [`Details`] are large for a small stack.
+    pub fn details(&mut self) -> &mut Details {
+        &mut self.collected.details
+    }
+
     /// What was found in the document as far as it could be read; see [`StatusReader::is_complete`].
     pub fn finish(self) -> Details {
         self.collected.details

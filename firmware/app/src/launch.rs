@@ -8,34 +8,47 @@ use core::cell::RefCell;
 use core::future::Future;
 use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
-use heapless::String;
 use hello::Hello;
 use relay::{Relay, Simulated};
 use spore_node::service::Service;
 use spore_node::{Config, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
-use spore_rt::crash::{self, RtcMemory};
+use spore_boot::rtc::Request;
+use spore_rt::crash;
 use spore_rt::executor::named;
 use spore_rt::flash::Flash;
 use spore_rt::{executor, rom, sdk, stack};
-use static_cell::{ConstStaticCell, StaticCell};
+use spore_rt::task_cell::TaskCell;
+use static_cell::StaticCell;
 
 /// Clock of the UART's divisor in Hz, and the log's speed.
 const UART_CLOCK: u32 = 80_000_000;
 const BAUD: u32 = 115_200;
 
+/// Name of the board in image headers: `esp8266` with Espressif's SDK, `esp8266-qemu` with the stand-ins. The build says which.
+const BOARD: &str = match option_env!("SPORE_BOARD") {
+    Some(board) => board,
+    None => "esp8266-qemu",
+};
+
 /// Tasks as a crash names them; 0 is the SDK.
-pub const TASKS: [&str; 5] = ["sdk", "network", "node", "http", "refuser"];
+const TASKS: [&str; 5] = ["sdk", "network", "node", "http", "refuser"];
 const NETWORK: u32 = 1;
 const NODE: u32 = 2;
 const HTTP: u32 = 3;
 const REFUSER: u32 = 4;
 
-static MEMORY: ConstStaticCell<Memory<'static>> = ConstStaticCell::new(Memory::new());
+static MEMORY: TaskCell<Memory<'static>> = TaskCell::new(Memory::new());
 static FLASH: StaticCell<RefCell<Flash>> = StaticCell::new();
 static SYSTEM: StaticCell<ChipSystem> = StaticCell::new();
 static HELLO: StaticCell<Hello> = StaticCell::new();
 static RELAY: StaticCell<Relay<Simulated>> = StaticCell::new();
 static SERVICES: StaticCell<[&'static dyn Service; 2]> = StaticCell::new();
+
+/// Asked by a crash.
+#[unsafe(no_mangle)]
+pub extern "Rust" fn spore_task_name(task: u32) -> &'static str {
+    TASKS.get(task as usize).copied().unwrap_or_default()
+}
 
 type NetworkTask = impl Future<Output = ()>;
 type NodeTask = impl Future<Output = ()>;
@@ -79,9 +92,10 @@ fn refuser_task(refuser: Refuser<'static>) -> RefuserTask {
 
 /// Restarts the chip because the node wants it.
 fn leave(exit: Exit) {
-    if exit == Exit::TrialFailed {
-        RtcMemory::write(spore_boot::rtc::REQUEST, &spore_boot::rtc::Request::TrialFailed.encode());
-    }
+    crash::request(match exit {
+        Exit::Restart => Request::Restart,
+        Exit::TrialFailed => Request::TrialFailed,
+    });
     // SAFETY: no preconditions. The chip restarts in a moment; nothing of the node is polled again, because this task ends.
     unsafe { sdk::system_restart() };
 }
@@ -112,16 +126,17 @@ extern "C" fn started() {
     // SAFETY: a buffer of six bytes.
     unsafe { sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) };
     let flash = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
-    let words = RtcMemory::read();
-    let Some(boot) = crate::system::boot(&words, &mut *flash.borrow_mut(), flash_bytes) else {
+    let Some(begin) = crate::handoff::read(&mut flash.borrow_mut(), flash_bytes) else {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let system = SYSTEM.init_with(|| ChipSystem::new(boot.header.board.as_str(), flash_bytes, reset_reason(&words)));
+    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, begin.reset_reason));
     let services = SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))]);
     let parts = Parts::<Esp8266> { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
-    let start = Start { boot, factory: Config::default(), services };
-    match spore_node::assemble(MEMORY.take(), parts, start) {
+    let start = Start { boot: begin.boot, factory: Config::default(), services };
+    // SAFETY: the SDK calls this function once.
+    let memory = unsafe { MEMORY.lend() };
+    match spore_node::assemble(memory, parts, start) {
         Ok(node) => {
             let spawner = executor::start();
             spawn(spawner, NETWORK_TASK.spawn(|| network_task(node.network)));

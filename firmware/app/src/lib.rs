@@ -10,6 +10,7 @@
 mod board;
 mod contract;
 mod device;
+mod handoff;
 mod launch;
 mod radio;
 mod system;

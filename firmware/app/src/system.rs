@@ -4,13 +4,17 @@ use core::fmt::Write as _;
 use heapless::String;
 use spore_node::board::System;
 use spore_rt::{executor, rom, sdk};
+use static_cell::StaticCell;
 
-/// Heap that the SDK has before it has taken anything: from the end of our data to the ROM's, counted at start.
+static SDK_VERSION: StaticCell<String<32>> = StaticCell::new();
+
+/// The chip.
 pub struct ChipSystem {
     board: &'static str,
     flash_bytes: u32,
+    /// Free heap when the node began.
     heap_at_start: u32,
-    sdk_version: String<32>,
+    sdk_version: &'static str,
     reset_reason: String<96>,
 }
 
@@ -19,7 +23,7 @@ impl ChipSystem {
     pub fn new(board: &'static str, flash_bytes: u32, reset_reason: String<96>) -> Self {
         // SAFETY: no preconditions.
         let heap_at_start = unsafe { sdk::system_get_free_heap_size() };
-        Self { board, flash_bytes, heap_at_start, sdk_version: sdk_version(), reset_reason }
+        Self { board, flash_bytes, heap_at_start, sdk_version: SDK_VERSION.init_with(sdk_version), reset_reason }
     }
 }
 
@@ -50,8 +54,8 @@ impl System for ChipSystem {
         unsafe { sdk::system_get_chip_id() }
     }
 
-    fn sdk_version(&self) -> &str {
-        &self.sdk_version
+    fn sdk_version(&self) -> &'static str {
+        self.sdk_version
     }
 
     fn cpu_mhz(&self) -> u8 {
@@ -93,5 +97,17 @@ impl System for ChipSystem {
             // SAFETY: no preconditions.
             unsafe { rom::uart_tx_one_char(byte) };
         }
+    }
+}
+
+/// Bytes of the flash chip, by the header that the ROM reads at flash 0: the high half of its fourth byte.
+pub fn flash_bytes() -> u32 {
+    let mut word = 0u32;
+    // SAFETY: one aligned word of flash into one of RAM.
+    unsafe { sdk::spi_flash_read(0, &mut word, 4) };
+    match word >> 28 {
+        3 => 2 << 20,
+        4 => 4 << 20,
+        _ => 1 << 20,
     }
 }

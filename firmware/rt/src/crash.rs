@@ -5,37 +5,36 @@
 //! exceptions are the SDK's, which records them in its reset information; the task is known all the same, because it is
 //! marked in RTC memory before every poll.
 
-use crate::{rom, sdk};
+use crate::rom;
 use core::arch::global_asm;
+use spore_boot::rtc::{self, Crash, CrashKind, Request, TaskName};
 
 /// No task of ours: the SDK runs.
 pub const NO_TASK: u32 = 0;
 
+/// Word of RTC user memory that names the task that runs, beyond what `spore_boot::rtc` knows.
+const TASK: usize = 48;
+
 /// Word of RTC user memory at this index.
 const fn word(index: usize) -> *mut u32 {
-    core::ptr::with_exposed_provenance_mut(spore_boot::rtc::ADDRESS as usize + 4 * index)
+    core::ptr::with_exposed_provenance_mut(rtc::ADDRESS as usize + 4 * index)
 }
 
-/// RTC user memory, which takes whole words only.
-pub struct RtcMemory;
-
-impl RtcMemory {
-    /// Reads all words that `spore_boot::rtc` knows.
-    pub fn read() -> [u32; spore_boot::rtc::WORDS] {
-        let mut words = [0; spore_boot::rtc::WORDS];
-        for (index, to) in words.iter_mut().enumerate() {
-            // SAFETY: RTC user memory.
-            *to = unsafe { word(index).read_volatile() };
-        }
-        words
+/// Reads words of RTC user memory, which takes whole words only.
+pub fn rtc_read<const N: usize>(from: usize) -> [u32; N] {
+    let mut words = [0; N];
+    for (index, to) in words.iter_mut().enumerate() {
+        // SAFETY: RTC user memory; the layout keeps its parts inside.
+        *to = unsafe { word(from + index).read_volatile() };
     }
+    words
+}
 
-    /// Writes words from an index on.
-    pub fn write(from: usize, words: &[u32]) {
-        for (index, value) in words.iter().enumerate() {
-            // SAFETY: RTC user memory; `spore_boot::rtc` keeps its parts inside.
-            unsafe { word(from + index).write_volatile(*value) };
-        }
+/// Writes words of RTC user memory.
+pub fn rtc_write(from: usize, words: &[u32]) {
+    for (index, value) in words.iter().enumerate() {
+        // SAFETY: RTC user memory; the layout keeps its parts inside.
+        unsafe { word(from + index).write_volatile(*value) };
     }
 }
 
@@ -43,13 +42,18 @@ impl RtcMemory {
 #[inline(always)]
 pub fn set_task(task: u32) {
     // SAFETY: RTC user memory.
-    unsafe { word(spore_boot::rtc::TASK).write_volatile(task) };
+    unsafe { word(TASK).write_volatile(task) };
 }
 
-/// The task marked last, which after a start is the one that ran when the chip went down.
+/// The task marked last, which after a start is the one that ran when the chip went down; after power on it is anything.
 pub fn task() -> u32 {
     // SAFETY: RTC user memory.
-    unsafe { word(spore_boot::rtc::TASK).read_volatile() }
+    unsafe { word(TASK).read_volatile() }
+}
+
+/// Has the bootloader know why the chip is about to restart.
+pub fn request(request: Request) {
+    rtc_write(rtc::REQUEST, &request.emit());
 }
 
 // The vector is reached with a level of 2 and an unknown stack, perhaps an overrun one: begin a new one at its top, nobody returns.
@@ -84,23 +88,22 @@ pub fn install() {
     unsafe { core::ptr::with_exposed_provenance_mut::<u32>(DEBUG_VECTOR).write_volatile(jump) };
 }
 
+unsafe extern "Rust" {
+    /// The name of a task by its number; defined by the firmware.
+    safe fn spore_task_name(task: u32) -> &'static str;
+}
+
 /// Records a panic and restarts.
 #[unsafe(no_mangle)]
 extern "C" fn spore_panicked(epc: u32) -> ! {
-    let record = spore_boot::rtc::Crash::panic(epc, task());
-    RtcMemory::write(spore_boot::rtc::CRASH, &record.encode());
+    let task = TaskName::new(spore_task_name(task()));
+    rtc_write(rtc::CRASH, &Crash { kind: CrashKind::Panic, cause: 0, epc, address: 0, task }.emit());
     // SAFETY: resets the chip.
     unsafe { rom::software_reset() }
-}
-
-/// What the SDK knows of the last start's end.
-pub fn reset_info() -> sdk::ResetInfo {
-    // SAFETY: the SDK's structure, alive for ever.
-    unsafe { *sdk::system_get_rst_info() }
 }
 
 /// Never called: with `immediate-abort` a panic does not come here.
 #[panic_handler]
 fn panicked(_: &core::panic::PanicInfo<'_>) -> ! {
-    core::intrinsics::abort()
+    loop {}
 }

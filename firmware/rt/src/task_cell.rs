@@ -7,6 +7,8 @@ pub struct TaskCell<T>(UnsafeCell<T>);
 
 // SAFETY: nothing is shared between threads; there is one context (see the crate's documentation).
 unsafe impl<T> Sync for TaskCell<T> {}
+// SAFETY: as above.
+unsafe impl<T> Send for TaskCell<T> {}
 
 impl<T> TaskCell<T> {
     /// Wraps a value.
@@ -19,6 +21,15 @@ impl<T> TaskCell<T> {
     pub fn with<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: task context does not preempt itself, and closures given here do not nest on one cell.
         f(unsafe { &mut *self.0.get() })
+    }
+
+    /// Lends the value for ever.
+    ///
+    /// # Safety
+    /// At most once for a cell, and nothing else of it may be used after that.
+    pub unsafe fn lend(&'static self) -> &'static mut T {
+        // SAFETY: the caller's.
+        unsafe { &mut *self.0.get() }
     }
 
     /// Address of the value, for the SDK to keep.

@@ -32,6 +32,12 @@ impl fmt::Display for FillError {
     }
 }
 
+/// Endpoints that every node has, by their numbers from 0 to 127: they are stored as one byte.
+pub type Common = fn(u8) -> Option<(Method, &'static str)>;
+
+/// What marks the number of a common endpoint; no method has this bit.
+const COMMON: u8 = 0x80;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Free,
@@ -50,7 +56,7 @@ struct Slot {
     hash: u32,
     state: State,
     truncated: bool,
-    /// Endpoints one after the other: method bits, length of the URI, URI.
+    /// Endpoints one after the other: [`COMMON`] and the number of a common one, or method bits, length of the URI, URI.
     bytes: Vec<u8, { limits::CATALOGUE_BYTES }>,
 }
 
@@ -60,6 +66,7 @@ struct Slot {
 #[derive(Debug)]
 pub struct Foreign {
     slots: [Slot; limits::CATALOGUES],
+    common: Option<Common>,
     /// Running sum of the catalogue being filled in.
     sum: u32,
 }
@@ -68,7 +75,12 @@ impl Foreign {
     /// None known.
     pub const fn new() -> Self {
         const FREE: Slot = Slot { hash: 0, state: State::Free, truncated: false, bytes: Vec::new() };
-        Self { slots: [FREE; limits::CATALOGUES], sum: 0 }
+        Self { slots: [FREE; limits::CATALOGUES], common: None, sum: 0 }
+    }
+
+    /// Takes less room for endpoints that every node has. To be said before the first catalogue comes in.
+    pub fn set_common(&mut self, common: Common) {
+        self.common = Some(common);
     }
 
     /// Which catalogue to fetch next, and from whom: one that a member told the hash of, that is neither known nor the
@@ -151,6 +163,11 @@ impl Foreign {
         fnv.text(method.as_str());
         fnv.text(uri);
         self.sum = self.sum.wrapping_add(fnv.mixed());
+        let numbers = (0..COMMON).map_while(|number| Some((number, self.common?(number)?)));
+        if let Some((number, _)) = numbers.into_iter().find(|(_, common)| *common == (method, uri)) {
+            slot.truncated |= slot.bytes.push(COMMON | number).is_err();
+            return;
+        }
         let room = slot.bytes.capacity().saturating_sub(slot.bytes.len());
         match u8::try_from(uri.len()) {
             Ok(length) if uri.len().saturating_add(2) <= room => {
@@ -205,7 +222,7 @@ impl Foreign {
 
     /// Methods and URIs of the catalogue of `hash`, if it is known.
     pub fn endpoints(&self, hash: u32) -> Option<impl Iterator<Item = (Method, &str)>> {
-        self.slot(hash).filter(|slot| slot.state == State::Stored).map(Slot::endpoints)
+        self.slot(hash).filter(|slot| slot.state == State::Stored).map(|slot| slot.endpoints(self.common))
     }
 
     /// Whether the catalogue of `hash` is known, but only in part.
@@ -217,7 +234,7 @@ impl Foreign {
     pub fn offering(&self, uri: &str) -> Offers {
         let mut hashes = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.state == State::Stored) {
-            if slot.endpoints().any(|(_, other)| other == uri) {
+            if slot.endpoints(self.common).any(|(_, other)| other == uri) {
                 // As many places as catalogues.
                 let _ = hashes.push(slot.hash);
             }
@@ -240,9 +257,15 @@ impl Slot {
         self.bytes.clear();
     }
 
-    fn endpoints(&self) -> impl Iterator<Item = (Method, &str)> {
+    fn endpoints(&self, common: Option<Common>) -> impl Iterator<Item = (Method, &str)> {
         let mut rest = self.bytes.as_slice();
         core::iter::from_fn(move || {
+            if let Some((first, tail)) = rest.split_first()
+                && first & COMMON != 0
+            {
+                rest = tail;
+                return common?(first & !COMMON);
+            }
             let (&[bits, length], tail) = rest.split_first_chunk::<2>()?;
             let (uri, tail) = tail.split_at_checked(usize::from(length))?;
             rest = tail;
@@ -341,6 +364,27 @@ mod tests {
         assert_ne!(fill(&mut foreign, None, &none, &["/a"]), Some(first));
         assert_eq!(fill(&mut foreign, None, &none, &[]), None);
         assert_eq!(foreign.finish(), None);
+    }
+
+    #[test]
+    fn common_endpoints_take_a_byte() {
+        let members = members(&[7]);
+        let mut foreign = Foreign::new();
+        let routes = ["/api/node/status-of-a-node", "/api/cluster/members-of-it"];
+        foreign.set_common(|number| match number {
+            0 => Some((Method::Get, "/api/node/status-of-a-node")),
+            1 => Some((Method::Get, "/api/cluster/members-of-it")),
+            _ => None,
+        });
+        let mut uris = Vec::<&str, 128>::new();
+        for _ in 0..60 {
+            uris.extend(routes);
+        }
+        uris.push("/own").unwrap();
+        fill(&mut foreign, Some(7), &members, &uris);
+        assert!(!foreign.truncated(7));
+        assert!(foreign.endpoints(7).unwrap().map(|(_, uri)| uri).eq(uris));
+        assert!(foreign.offering("/own").contains(Some(7)) && foreign.offering(routes[1]).contains(Some(7)));
     }
 
     #[test]

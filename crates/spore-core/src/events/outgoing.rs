@@ -9,8 +9,8 @@ use core::fmt;
 use heapless::{String, Vec};
 use spore_wire::native::EVENT_MAX;
 
-/// When an event is sent again, in milliseconds after the first time.
-const REPEATS: [u64; 2] = [150, 500];
+/// When an event is sent, in milliseconds after it was accepted.
+const SENDINGS: [u64; 3] = [0, 150, 500];
 
 /// Why an event was not accepted. Nothing but a counter has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +38,21 @@ impl fmt::Display for Refusal {
 
 #[derive(Debug)]
 struct Item {
-    number: u32,
     queued: Instant,
-    due: Instant,
+    number: u32,
+    /// Bytes of name and data.
+    length: u16,
+    name_length: u8,
+    /// How often it was sent.
     sent: u8,
-    name_len: u8,
-    text: String<EVENT_MAX>,
+}
+
+impl Item {
+    /// When it is to be sent next; `None` when it was sent for the last time.
+    fn due(&self) -> Option<Instant> {
+        let after = SENDINGS.get(usize::from(self.sent))?;
+        Some(self.queued + Duration::from_millis(*after))
+    }
 }
 
 /// One sending of one event.
@@ -59,20 +68,23 @@ pub struct ToSend<'q> {
     pub repeat: u8,
 }
 
-/// The queue of at most `N` events.
+/// The queue of at most `N` events of together `BYTES` bytes.
 #[derive(Debug)]
-pub struct Outgoing<const N: usize> {
+pub struct Outgoing<const N: usize, const BYTES: usize> {
     items: Vec<Item, N>,
+    /// Name and data of each item, one after the other.
+    texts: String<BYTES>,
     /// Number of the last event.
     accepted: u32,
     bucket: Bucket<{ limits::EVENTS_PER_SECOND }, { limits::EVENTS_AT_ONCE }>,
     refused: u32,
 }
 
-impl<const N: usize> Outgoing<N> {
+impl<const N: usize, const BYTES: usize> Outgoing<N, BYTES> {
     /// An empty queue that accepts [`limits::EVENTS_PER_SECOND`] in the long run and [`limits::EVENTS_AT_ONCE`] at once.
     pub const fn new() -> Self {
-        Self { items: Vec::new(), accepted: 0, bucket: Bucket::new(), refused: 0 }
+        const { assert!(BYTES >= EVENT_MAX) };
+        Self { items: Vec::new(), texts: String::new(), accepted: 0, bucket: Bucket::new(), refused: 0 }
     }
 
     /// Accepts an event for sending; gives its number.
@@ -84,42 +96,63 @@ impl<const N: usize> Outgoing<N> {
     }
 
     fn accept(&mut self, now: Instant, name: &str, data: &str) -> Result<u32, Refusal> {
-        let name_len = u8::try_from(name.len()).map_err(|_| Refusal::Name)?;
+        let name_length = u8::try_from(name.len()).map_err(|_| Refusal::Name)?;
         if name.is_empty() || name.len() > limits::EVENT_NAME {
             return Err(Refusal::Name);
         }
-        let mut text = String::new();
-        text.push_str(name).and_then(|()| text.push_str(data)).map_err(|_| Refusal::TooLarge)?;
-        if self.items.is_full() {
+        let total = name.len().saturating_add(data.len());
+        let length = u16::try_from(total).map_err(|_| Refusal::TooLarge)?;
+        if total > EVENT_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        self.drop_finished();
+        if self.items.is_full() || total > BYTES.saturating_sub(self.texts.len()) {
             return Err(Refusal::Full);
         }
         if !self.bucket.take(now) {
             return Err(Refusal::TooFast);
         }
         let number = self.accepted.saturating_add(1);
-        let item = Item { number, queued: now, due: now, sent: 0, name_len, text };
+        // The room for both was just checked.
+        let _ = self.texts.push_str(name);
+        let _ = self.texts.push_str(data);
+        let item = Item { queued: now, number, length, name_length, sent: 0 };
         self.items.push(item).map_err(|_| Refusal::Full)?;
         self.accepted = number;
         Ok(number)
     }
 
+    fn drop_finished(&mut self) {
+        let (mut at, mut start) = (0usize, 0usize);
+        while let Some(item) = self.items.get(at) {
+            let end = start.saturating_add(usize::from(item.length));
+            if item.due().is_some() {
+                at = at.saturating_add(1);
+                start = end;
+            } else {
+                self.items.remove(at);
+                self.texts.drain(start..end);
+            }
+        }
+    }
+
     /// What is to be sent now, if anything; call again until it gives `None`.
     pub fn poll(&mut self, now: Instant) -> Option<ToSend<'_>> {
-        self.items.retain(|item| usize::from(item.sent) <= REPEATS.len());
-        let item = self.items.iter_mut().filter(|item| item.due <= now).min_by_key(|item| item.due)?;
+        self.drop_finished();
+        let due = self.items.iter().enumerate().filter_map(|(at, item)| Some((item.due()?, at)));
+        let (_, at) = due.filter(|(due, _)| *due <= now).min()?;
+        let start = self.items.iter().take(at).map(|item| usize::from(item.length)).sum();
+        let item = self.items.get_mut(at)?;
         let repeat = item.sent;
         item.sent = item.sent.saturating_add(1);
-        if let Some(after) = REPEATS.get(usize::from(repeat)) {
-            item.due = item.queued + Duration::from_millis(*after);
-        }
-        let (name, data) = item.text.split_at_checked(usize::from(item.name_len))?;
+        let text = self.texts.get(start..)?.get(..usize::from(item.length))?;
+        let (name, data) = text.split_at_checked(usize::from(item.name_length))?;
         Some(ToSend { number: item.number, name, data, repeat })
     }
 
     /// When [`Outgoing::poll`] will next have something.
     pub fn next_at(&self) -> Option<Instant> {
-        let pending = self.items.iter().filter(|item| usize::from(item.sent) <= REPEATS.len());
-        pending.map(|item| item.due).min()
+        self.items.iter().filter_map(Item::due).min()
     }
 
     /// Events refused since boot.
@@ -128,7 +161,7 @@ impl<const N: usize> Outgoing<N> {
     }
 }
 
-impl<const N: usize> Default for Outgoing<N> {
+impl<const N: usize, const BYTES: usize> Default for Outgoing<N, BYTES> {
     fn default() -> Self {
         Self::new()
     }
@@ -174,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_event_is_sent_three_times() {
-        let mut queue = Outgoing::<4>::new();
+        let mut queue = Outgoing::<4, 2048>::new();
         assert_eq!(queue.push(at(1000), "door", "open"), Ok(1));
         let mut sent = Vec::<(u64, u8), 8>::new();
         while let Some(when) = queue.next_at() {
@@ -188,7 +221,7 @@ mod tests {
 
     #[test]
     fn refusals_are_typed_and_counted() {
-        let mut queue = Outgoing::<2>::new();
+        let mut queue = Outgoing::<2, 2048>::new();
         assert_eq!(queue.push(at(0), "", "x"), Err(Refusal::Name));
         assert_eq!(queue.push(at(0), &"n".repeat(33), "x"), Err(Refusal::Name));
         assert_eq!(queue.push(at(0), "n", &"x".repeat(EVENT_MAX)), Err(Refusal::TooLarge));
@@ -197,12 +230,31 @@ mod tests {
         assert_eq!(queue.push(at(0), "n", ""), Err(Refusal::Full));
         assert_eq!(queue.refused(), 4);
 
-        let mut queue = Outgoing::<8>::new();
+        let mut queue = Outgoing::<8, 2048>::new();
         for number in 1..=5 {
             assert_eq!(queue.push(at(0), "n", ""), Ok(number));
         }
         assert_eq!(queue.push(at(99), "n", ""), Err(Refusal::TooFast));
         assert_eq!(queue.push(at(100), "n", ""), Ok(6));
+    }
+
+    #[test]
+    fn texts_share_their_room() {
+        let mut queue = Outgoing::<8, { EVENT_MAX + 100 }>::new();
+        let long = "x".repeat(EVENT_MAX - 1);
+        assert_eq!(queue.push(at(0), "a", "first"), Ok(1));
+        assert_eq!(queue.push(at(0), "n", &long), Ok(2));
+        assert_eq!(queue.push(at(0), "n", &long), Err(Refusal::Full));
+        assert_eq!(queue.push(at(400), "b", "third"), Ok(3));
+        let mut sent = Vec::<(u32, u8), 16>::new();
+        while let Some(when) = queue.next_at() {
+            let item = queue.poll(when).unwrap();
+            let (name, data) = [("a", "first"), ("n", &long), ("b", "third")][item.number as usize - 1];
+            assert_eq!((item.name, item.data), (name, data));
+            sent.push((item.number, item.repeat)).unwrap();
+        }
+        assert_eq!(sent, [(1, 0), (2, 0), (1, 1), (2, 1), (3, 0), (1, 2), (2, 2), (3, 1), (3, 2)]);
+        assert_eq!(queue.push(at(9000), "n", &long), Ok(4), "all room is free again");
     }
 
     proptest! {

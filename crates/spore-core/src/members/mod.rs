@@ -334,28 +334,39 @@ impl<const N: usize> Members<N> {
         }
     }
 
-    /// Lets time pass: to be called about once a second. Reports each change once.
-    pub fn tick(&mut self, now: Instant, mut report: impl FnMut(Change<'_>)) {
+    /// Lets time pass: to be called about once a second. Reports each change once, and at most `limit` (more than 0) of them:
+    /// true says that there may be more, and that it is to be called again at once.
+    pub fn tick(&mut self, now: Instant, limit: usize, mut report: impl FnMut(Change<'_>)) -> bool {
         let Self { entries, tables, thresholds, .. } = self;
+        let mut room = limit;
         entries.retain_mut(|member| {
             let age = now.since(member.seen());
             let from = member.status();
             let status = thresholds.status(age);
+            let forgotten = status == Status::Dead && age >= thresholds.forget_after;
+            if room == 0 || (status == from && !forgotten) {
+                return true;
+            }
+            room = room.saturating_sub(1);
             member.set_status(status);
-            if status == Status::Dead && age >= thresholds.forget_after {
+            if forgotten {
                 tables.release(member);
                 report(Change::Left(member.node()));
-                return false;
-            }
-            if status != from {
+            } else {
                 report(Change::Status { node: member.node(), from });
             }
+            !forgotten
+        });
+        if room == 0 {
+            return true;
+        }
+        for member in entries {
             if member.grace_ends() {
                 member.set(WANTED, member.kind() == Kind::Text);
             }
-            true
-        });
+        }
         self.settle_conflict(&mut report);
+        false
     }
 
     /// Looks after one conflict of names per tick, so that a table full of them stays linear.

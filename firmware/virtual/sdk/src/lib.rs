@@ -1,2 +1,52 @@
-//! spore-sdk.
+//! spore-sdk: the stand-in for Espressif's NONOS SDK (libmain, libnet80211, libpp, …) in an emulated ESP8266.
+//!
+//! The firmware is linked against this library instead of the vendor's. It has the C interface of versions 2.2 and 3.0 as far as
+//! SPORE needs it (`exports.txt`), calls the IP stack which the firmware must provide (`imports.txt`) exactly as the vendor's
+//! libraries do, and is stricter than they are: whatever would corrupt memory or hang on a chip ends the emulator with a line that
+//! says what the firmware did ([`guard`]). Its radio is QEMU's open_eth and the file `air.txt` ([`air`]).
+//!
+//! # Linking
+//!
+//! - All code of this library belongs into IRAM, as that of libmain; it checks that at its start.
+//! - Vectors: sections `.UserEnter.text`, `.DebugExceptionVector.text`, `.NMIExceptionVector.text`, `.KernelExceptionVector.text`,
+//!   `.UserExceptionVector.text`, `.DoubleExceptionVector.text` in this order at 0x40100000. They carry their alignment and padding.
+//! - Symbols of the linker script: `_bss_start`, `_bss_end`, `_heap_start`.
+//! - Its `.bss` is as large as what the vendor's libraries take ([`share`]), so that the heap an emulated node sees is that of a chip.
+//!
+//! # Interrupts
+//!
+//! Interrupts are masked at level 1, not 3 as by the vendor's `ets_intr_lock`: a panic's `break` (level 2) is taken everywhere.
+
 #![no_std]
+#![feature(asm_experimental_arch)]
+
+mod air;
+mod cell;
+mod cpu;
+mod dog;
+mod eth;
+mod events;
+mod exception;
+mod flash;
+mod frames;
+mod guard;
+mod heap;
+mod lwip;
+mod parameters;
+mod print;
+mod rom;
+mod share;
+mod start;
+mod system;
+mod tasks;
+mod time;
+mod timer;
+mod transmit;
+mod wifi;
+
+/// A panic of this library is a bug in it: the trap that `immediate-abort` leaves names the place.
+#[cfg(target_arch = "xtensa")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    guard::violation(c"the virtual SDK panicked (a bug of the stand-in)", &[])
+}

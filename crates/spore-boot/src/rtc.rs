@@ -1,0 +1,577 @@
+//! What survives a restart of the ESP8266 in the user part of its RTC memory, and why the node starts.
+//!
+//! 512 bytes at [`ADDRESS`] that can be read and written in whole words only. Losing power loses them, and what is found
+//! then is anything; therefore every record ends with the CRC-32 (ISO-HDLC) of its words before that, each little endian.
+//!
+//! | words | written by | read by | what |
+//! |---|---|---|---|
+//! | [`HANDOFF`] 0-15 | bootloader | firmware | slot, trial, number of this start, why it starts |
+//! | [`CRASH`] 16-31 | firmware, when it crashes | bootloader, which then clears it | cause, addresses, task |
+//! | [`REQUEST`] 32-35 | firmware, before it restarts | bootloader, which then clears it | restart, or trial failed |
+//!
+//! Handoff: magic `SPHO`, flags (bit 0 slot B, 1 trial, 2 an update ended at this start), number of this start, kind of
+//! reset (see [`Reset`]), cause, EPC, EXCVADDR, four words of task name, four words zero, CRC. Crash: magic `SPCR`, kind, cause,
+//! EPC, EXCVADDR, four words of task name, six words zero, CRC. Request: magic `SPRQ`, kind, zero, CRC.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+
+use crate::boot::ResetCause;
+use core::fmt;
+use spore_image::{Slot, crc32};
+
+/// Address of the user part of the RTC memory.
+pub const ADDRESS: u32 = 0x6000_1200;
+/// Address of the SDK's reset information in the system part: seven words (reason, EXCCAUSE, EPC1, EPC2, EPC3, EXCVADDR,
+/// DEPC).
+pub const RESET_INFO_ADDRESS: u32 = 0x6000_1100;
+/// Word at which the handoff begins.
+pub const HANDOFF: usize = 0;
+/// Words of a handoff.
+pub const HANDOFF_WORDS: usize = 16;
+/// Word at which the crash record begins.
+pub const CRASH: usize = 16;
+/// Words of a crash record.
+pub const CRASH_WORDS: usize = 16;
+/// Word at which the restart request begins.
+pub const REQUEST: usize = 32;
+/// Words of a restart request.
+pub const REQUEST_WORDS: usize = 4;
+/// The longest name of a task in bytes.
+pub const TASK_BYTES: usize = 16;
+
+const HANDOFF_MAGIC: u32 = u32::from_le_bytes(*b"SPHO");
+const CRASH_MAGIC: u32 = u32::from_le_bytes(*b"SPCR");
+const REQUEST_MAGIC: u32 = u32::from_le_bytes(*b"SPRQ");
+
+/// The CRC-32 of up to 16 words.
+fn checksum(words: &[u32]) -> u32 {
+    let mut bytes = [0; 64];
+    let length = words.len().saturating_mul(4);
+    for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+    crc32(bytes.get(..length).unwrap_or(&bytes))
+}
+
+/// The record that begins with the magic number and these words, zero up to the checksum.
+fn sealed<const N: usize>(magic: u32, content: &[u32]) -> [u32; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip([magic].iter().chain(content)) {
+        *to = *from;
+    }
+    if let Some((sum, covered)) = out.split_last_mut() {
+        *sum = checksum(covered);
+    }
+    out
+}
+
+/// The words between magic number and checksum, if both are right.
+fn opened(magic: u32, words: &[u32]) -> Option<&[u32]> {
+    let (sum, covered) = words.split_last()?;
+    let (found, content) = covered.split_first()?;
+    (*found == magic && *sum == checksum(covered)).then_some(content)
+}
+
+/// Name of a task: printable ASCII, cut off at 16 bytes; empty where it is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskName([u8; TASK_BYTES]);
+
+impl TaskName {
+    /// The name; whatever is not printable ASCII becomes `?`.
+    pub fn new(name: &str) -> Self {
+        let mut out = [0; TASK_BYTES];
+        for (to, from) in out.iter_mut().zip(name.bytes()) {
+            *to = if from.is_ascii_graphic() || from == b' ' { from } else { b'?' };
+        }
+        Self(out)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        let text = core::str::from_utf8(&self.0).unwrap_or_default();
+        text.trim_end_matches('\0')
+    }
+
+    fn words(self) -> [u32; 4] {
+        let mut out = [0; 4];
+        for (to, from) in out.iter_mut().zip(self.0.as_chunks().0) {
+            *to = u32::from_le_bytes(*from);
+        }
+        out
+    }
+
+    fn from_words(words: [u32; 4]) -> Option<Self> {
+        let mut out = [0; TASK_BYTES];
+        for (to, word) in out.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        let name = Self(out);
+        (Self::new(name.as_str()) == name).then_some(name)
+    }
+}
+
+impl fmt::Debug for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// How a firmware ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashKind {
+    /// It panicked; `epc` is the trapping instruction (code 1).
+    Panic,
+    /// The processor raised an exception (code 2).
+    Exception,
+    /// It noticed itself that a task did not come back in time (code 3).
+    Watchdog,
+}
+
+impl CrashKind {
+    const fn code(self) -> u32 {
+        match self {
+            Self::Panic => 1,
+            Self::Exception => 2,
+            Self::Watchdog => 3,
+        }
+    }
+
+    const fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Panic,
+            2 => Self::Exception,
+            3 => Self::Watchdog,
+            _ => return None,
+        })
+    }
+}
+
+/// A crash, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crash {
+    /// What kind of.
+    pub kind: CrashKind,
+    /// EXCCAUSE of the processor; of an exception.
+    pub cause: u32,
+    /// Address of the instruction.
+    pub epc: u32,
+    /// Address that was accessed (EXCVADDR); of exceptions that have one.
+    pub address: u32,
+    /// The task that ran.
+    pub task: TaskName,
+}
+
+impl Crash {
+    /// The record.
+    pub fn emit(&self) -> [u32; CRASH_WORDS] {
+        let [a, b, c, d] = self.task.words();
+        sealed(CRASH_MAGIC, &[self.kind.code(), self.cause, self.epc, self.address, a, b, c, d])
+    }
+
+    /// Reads a record; `None` if there is none.
+    pub fn parse(words: &[u32; CRASH_WORDS]) -> Option<Self> {
+        Self::from_words(*opened(CRASH_MAGIC, words)?.first_chunk()?)
+    }
+
+    fn from_words([kind, cause, epc, address, a, b, c, d]: [u32; 8]) -> Option<Self> {
+        let (kind, task) = (CrashKind::from_code(kind)?, TaskName::from_words([a, b, c, d])?);
+        Some(Self { kind, cause, epc, address, task })
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, cause, epc, address, task } = self;
+        match kind {
+            CrashKind::Panic => write!(f, "panic at {epc:#010x}")?,
+            CrashKind::Watchdog => write!(f, "watchdog at {epc:#010x}")?,
+            CrashKind::Exception => {
+                write!(f, "exception {cause}")?;
+                if let Some(name) = exception(*cause) {
+                    write!(f, " ({name})")?;
+                }
+                write!(f, " at {epc:#010x}")?;
+                if has_address(*cause) {
+                    write!(f, " accessing {address:#010x}")?;
+                }
+            }
+        }
+        match task.as_str() {
+            "" => Ok(()),
+            name => write!(f, " in task {name}"),
+        }
+    }
+}
+
+/// Names of the Xtensa exceptions this core can raise (Xtensa ISA, EXCCAUSE).
+const fn exception(cause: u32) -> Option<&'static str> {
+    Some(match cause {
+        0 => "illegal instruction",
+        1 => "system call",
+        2 => "instruction fetch error",
+        3 => "load or store error",
+        4 => "interrupt",
+        6 => "division by zero",
+        8 => "privileged instruction",
+        9 => "misaligned access",
+        12 => "data error on instruction fetch",
+        13 => "data error on load or store",
+        14 => "address error on instruction fetch",
+        15 => "address error on load or store",
+        20 => "instruction fetch prohibited",
+        28 => "load prohibited",
+        29 => "store prohibited",
+        _ => return None,
+    })
+}
+
+/// Whether EXCVADDR says what was accessed.
+const fn has_address(cause: u32) -> bool {
+    matches!(cause, 2 | 3 | 9 | 12..=15 | 16..=18 | 20 | 24..=26 | 28 | 29)
+}
+
+/// What a firmware asks for when it restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Nothing but to start again (code 1).
+    Restart,
+    /// To go back: the trial's deadline passed (code 2).
+    TrialFailed,
+}
+
+impl Request {
+    /// The record.
+    pub fn emit(self) -> [u32; REQUEST_WORDS] {
+        let code = match self {
+            Self::Restart => 1,
+            Self::TrialFailed => 2,
+        };
+        sealed(REQUEST_MAGIC, &[code])
+    }
+
+    /// Reads a record; `None` if there is none.
+    pub fn parse(words: &[u32; REQUEST_WORDS]) -> Option<Self> {
+        match opened(REQUEST_MAGIC, words)? {
+            [1, ..] => Some(Self::Restart),
+            [2, ..] => Some(Self::TrialFailed),
+            _ => None,
+        }
+    }
+}
+
+/// Why the node starts. [`Display`](fmt::Display) gives the API's `reset_reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Power came (code 1).
+    PowerOn,
+    /// The reset pin (code 2).
+    External,
+    /// The software asked for it (code 3).
+    Restart,
+    /// The image on trial gave up (code 4).
+    TrialFailed,
+    /// A watchdog bit, and nobody could write down where (code 5).
+    Watchdog,
+    /// The chip woke up from deep sleep (code 6).
+    DeepSleep,
+    /// The firmware crashed and wrote down where (code 16 and the kind's).
+    Crash(Crash),
+}
+
+impl Reset {
+    /// Puts together what is known.
+    ///
+    /// `rom` is what the ROM's `rtc_get_reset_reason` returns (0 and 1 power on, 2 reset pin or restart, 3 restart, 4
+    /// hardware watchdog) and `sdk` the SDK's reset information (reason 1 hardware watchdog, 2 exception, 3 software watchdog, 4
+    /// restart, 5 deep sleep, 6 reset pin), which has no checksum and is not believed after power on. Records of our
+    /// own, which have one, come first: the ROM cannot tell a restart from the reset pin.
+    pub fn derive(rom: u32, sdk: &[u32; 7], crash: Option<Crash>, request: Option<Request>) -> Self {
+        if let Some(crash) = crash {
+            return Self::Crash(crash);
+        }
+        match request {
+            Some(Request::Restart) => return Self::Restart,
+            Some(Request::TrialFailed) => return Self::TrialFailed,
+            None => {}
+        }
+        let [reason, cause, epc, _, _, address, _] = *sdk;
+        match (rom, reason) {
+            (0 | 1, _) => Self::PowerOn,
+            (4, _) | (_, 1 | 3) => Self::Watchdog,
+            (_, 2) => {
+                let task = TaskName::default();
+                Self::Crash(Crash { kind: CrashKind::Exception, cause, epc, address, task })
+            }
+            (3, _) | (_, 4) => Self::Restart,
+            (_, 5) => Self::DeepSleep,
+            (2, _) | (_, 6) => Self::External,
+            _ => Self::PowerOn,
+        }
+    }
+
+    /// What it says about a trial.
+    pub const fn cause(&self) -> ResetCause {
+        match self {
+            Self::PowerOn | Self::External | Self::DeepSleep => ResetCause::PowerOn,
+            Self::Restart => ResetCause::Restart,
+            Self::TrialFailed => ResetCause::TrialFailed,
+            Self::Watchdog | Self::Crash(Crash { kind: CrashKind::Watchdog, .. }) => ResetCause::Watchdog,
+            Self::Crash(_) => ResetCause::Exception,
+        }
+    }
+
+    fn words(&self) -> [u32; 8] {
+        let code = match self {
+            Self::PowerOn => 1,
+            Self::External => 2,
+            Self::Restart => 3,
+            Self::TrialFailed => 4,
+            Self::Watchdog => 5,
+            Self::DeepSleep => 6,
+            Self::Crash(Crash { kind, cause, epc, address, task }) => {
+                let [a, b, c, d] = task.words();
+                return [kind.code() | CRASHED, *cause, *epc, *address, a, b, c, d];
+            }
+        };
+        [code, 0, 0, 0, 0, 0, 0, 0]
+    }
+
+    fn from_words(words: [u32; 8]) -> Option<Self> {
+        let [code, cause, epc, address, a, b, c, d] = words;
+        Some(match code {
+            1 => Self::PowerOn,
+            2 => Self::External,
+            3 => Self::Restart,
+            4 => Self::TrialFailed,
+            5 => Self::Watchdog,
+            6 => Self::DeepSleep,
+            _ if code & CRASHED != 0 => {
+                Self::Crash(Crash::from_words([code ^ CRASHED, cause, epc, address, a, b, c, d])?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+const CRASHED: u32 = 16;
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PowerOn => "power on",
+            Self::External => "external reset",
+            Self::Restart => "restart",
+            Self::TrialFailed => "trial failed",
+            Self::Watchdog => "watchdog",
+            Self::DeepSleep => "deep sleep",
+            Self::Crash(crash) => return crash.fmt(f),
+        })
+    }
+}
+
+/// What the bootloader tells the firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handoff {
+    /// Slot the firmware runs from.
+    pub slot: Slot,
+    /// Whether it is on trial.
+    pub trial: bool,
+    /// Whether an update ended at this very start, by going back.
+    pub update_ended: bool,
+    /// Starts since the flash was new, this one included.
+    pub boot_count: u32,
+    /// Why the node starts.
+    pub reset: Reset,
+}
+
+impl Handoff {
+    /// The record.
+    pub fn emit(&self) -> [u32; HANDOFF_WORDS] {
+        let flags =
+            u32::from(self.slot == Slot::B) | u32::from(self.trial) << 1 | u32::from(self.update_ended) << 2;
+        let [kind, cause, epc, address, a, b, c, d] = self.reset.words();
+        sealed(HANDOFF_MAGIC, &[flags, self.boot_count, kind, cause, epc, address, a, b, c, d])
+    }
+
+    /// Reads a record; `None` if there is none, for instance because another bootloader started the firmware.
+    pub fn parse(words: &[u32; HANDOFF_WORDS]) -> Option<Self> {
+        let [flags, boot_count, reset @ ..] = *opened(HANDOFF_MAGIC, words)?.first_chunk::<10>()?;
+        Some(Self {
+            slot: if flags & 1 == 0 { Slot::A } else { Slot::B },
+            trial: flags & 2 != 0,
+            update_ended: flags & 4 != 0,
+            boot_count,
+            reset: Reset::from_words(reset)?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing test may panic")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    fn crash(kind: CrashKind, task: &str) -> Crash {
+        Crash { kind, cause: 29, epc: 0x4021_2345, address: 0x10, task: TaskName::new(task) }
+    }
+
+    #[test]
+    fn words_are_where_the_table_says() {
+        let reset = Reset::Crash(crash(CrashKind::Exception, "http"));
+        let handoff = Handoff { slot: Slot::B, trial: true, update_ended: true, boot_count: 9, reset };
+        let words = handoff.emit();
+        let http = u32::from_le_bytes(*b"http");
+        assert_eq!(words[..15], [HANDOFF_MAGIC, 7, 9, 18, 29, 0x4021_2345, 0x10, http, 0, 0, 0, 0, 0, 0, 0]);
+        let bytes: std::vec::Vec<u8> = words[..15].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(words[15], crc32(&bytes));
+        assert_eq!(
+            crash(CrashKind::Panic, "http").emit()[..6],
+            [CRASH_MAGIC, 1, 29, 0x4021_2345, 0x10, http]
+        );
+        assert_eq!(Request::TrialFailed.emit()[..3], [REQUEST_MAGIC, 2, 0]);
+    }
+
+    #[test]
+    fn anything_is_no_record() {
+        for word in [0, u32::MAX, HANDOFF_MAGIC, CRASH_MAGIC, REQUEST_MAGIC] {
+            assert_eq!(Handoff::parse(&[word; 16]), None);
+            assert_eq!(Crash::parse(&[word; 16]), None);
+            assert_eq!(Request::parse(&[word; 4]), None);
+        }
+        // A right checksum over a code nobody knows.
+        assert_eq!(Request::parse(&sealed(REQUEST_MAGIC, &[3])), None);
+        assert_eq!(Crash::parse(&sealed(CRASH_MAGIC, &[4])), None);
+        assert_eq!(Handoff::parse(&sealed(HANDOFF_MAGIC, &[0, 1, 7])), None);
+        assert_eq!(
+            Crash::parse(&sealed(CRASH_MAGIC, &[1, 0, 0, 0, 0x0000_6100])),
+            None,
+            "a name with a hole"
+        );
+    }
+
+    #[test]
+    fn reasons_in_words() {
+        let text = |reset: Reset| reset.to_string();
+        assert_eq!(text(Reset::Crash(crash(CrashKind::Panic, "http"))), "panic at 0x40212345 in task http");
+        assert_eq!(
+            text(Reset::Crash(crash(CrashKind::Exception, ""))),
+            "exception 29 (store prohibited) at 0x40212345 accessing 0x00000010"
+        );
+        let illegal = Crash { cause: 0, ..crash(CrashKind::Exception, "net") };
+        assert_eq!(
+            text(Reset::Crash(illegal)),
+            "exception 0 (illegal instruction) at 0x40212345 in task net"
+        );
+        let unknown = Crash { cause: 40, ..crash(CrashKind::Exception, "") };
+        assert_eq!(text(Reset::Crash(unknown)), "exception 40 at 0x40212345");
+        assert_eq!(text(Reset::Crash(crash(CrashKind::Watchdog, "x"))), "watchdog at 0x40212345 in task x");
+        for (reset, expected) in [
+            (Reset::PowerOn, "power on"),
+            (Reset::External, "external reset"),
+            (Reset::Restart, "restart"),
+            (Reset::TrialFailed, "trial failed"),
+            (Reset::Watchdog, "watchdog"),
+            (Reset::DeepSleep, "deep sleep"),
+        ] {
+            assert_eq!(text(reset), expected);
+        }
+        assert_eq!(TaskName::new("a name longer than it may be").as_str(), "a name longer th");
+        assert_eq!(TaskName::new("ü\n").as_str(), "???");
+    }
+
+    #[test]
+    fn why_the_node_starts() {
+        let info = |reason| [reason, 29, 0x4021_2345, 0, 0, 0x10, 0];
+        let plain = |rom, reason| Reset::derive(rom, &info(reason), None, None);
+        for rom in [0, 1] {
+            // Whatever the SDK's part of the memory holds after power on.
+            for reason in 0..9 {
+                assert_eq!(plain(rom, reason), Reset::PowerOn);
+            }
+        }
+        assert_eq!(plain(2, 0), Reset::External);
+        assert_eq!(plain(2, 6), Reset::External);
+        assert_eq!(plain(2, 4), Reset::Restart);
+        assert_eq!(plain(2, 1), Reset::Watchdog);
+        assert_eq!(plain(2, 3), Reset::Watchdog);
+        assert_eq!(plain(2, 5), Reset::DeepSleep);
+        assert_eq!(plain(3, 0), Reset::Restart);
+        assert_eq!(plain(4, 0), Reset::Watchdog);
+        assert_eq!(plain(7, 0), Reset::PowerOn);
+        assert_eq!(plain(2, 2), Reset::Crash(crash(CrashKind::Exception, "")));
+        let known = crash(CrashKind::Panic, "http");
+        let derive = |crash, request| Reset::derive(4, &info(4), crash, request);
+        assert_eq!(derive(Some(known), Some(Request::Restart)), Reset::Crash(known));
+        assert_eq!(derive(None, Some(Request::Restart)), Reset::Restart);
+        assert_eq!(derive(None, Some(Request::TrialFailed)), Reset::TrialFailed);
+    }
+
+    #[test]
+    fn what_it_says_about_a_trial() {
+        for (reset, cause) in [
+            (Reset::PowerOn, ResetCause::PowerOn),
+            (Reset::External, ResetCause::PowerOn),
+            (Reset::DeepSleep, ResetCause::PowerOn),
+            (Reset::Restart, ResetCause::Restart),
+            (Reset::TrialFailed, ResetCause::TrialFailed),
+            (Reset::Watchdog, ResetCause::Watchdog),
+            (Reset::Crash(crash(CrashKind::Watchdog, "")), ResetCause::Watchdog),
+            (Reset::Crash(crash(CrashKind::Panic, "")), ResetCause::Exception),
+            (Reset::Crash(crash(CrashKind::Exception, "")), ResetCause::Exception),
+        ] {
+            assert_eq!(reset.cause(), cause);
+        }
+    }
+
+    fn any_reset() -> impl Strategy<Value = Reset> {
+        let plain = [
+            Reset::PowerOn,
+            Reset::External,
+            Reset::Restart,
+            Reset::TrialFailed,
+            Reset::Watchdog,
+            Reset::DeepSleep,
+        ];
+        let kinds = [CrashKind::Panic, CrashKind::Exception, CrashKind::Watchdog];
+        let crash = (0usize..3, any::<[u32; 3]>(), "[ -~]{0,20}").prop_map(move |(kind, words, task)| {
+            let [cause, epc, address] = words;
+            let task = TaskName::new(task.trim_end());
+            Reset::Crash(Crash { kind: kinds[kind], cause, epc, address, task })
+        });
+        prop_oneof![proptest::sample::select(plain.to_vec()), crash]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_emitted_is_parsed(
+            b: bool, trial: bool, update_ended: bool, boot_count: u32, reset in any_reset(),
+            at in 0usize..16, flip in 1u32..,
+        ) {
+            let slot = if b { Slot::B } else { Slot::A };
+            let handoff = Handoff { slot, trial, update_ended, boot_count, reset };
+            let mut words = handoff.emit();
+            prop_assert_eq!(Handoff::parse(&words), Some(handoff));
+            words[at] ^= flip;
+            prop_assert_eq!(Handoff::parse(&words), None);
+            if let Reset::Crash(crash) = reset {
+                let mut words = crash.emit();
+                prop_assert_eq!(Crash::parse(&words), Some(crash));
+                words[at] ^= flip;
+                prop_assert_eq!(Crash::parse(&words), None);
+            }
+            for request in [Request::Restart, Request::TrialFailed] {
+                let mut words = request.emit();
+                prop_assert_eq!(Request::parse(&words), Some(request));
+                words[at % 4] ^= flip;
+                prop_assert_eq!(Request::parse(&words), None);
+            }
+        }
+    }
+}
