@@ -52,6 +52,13 @@ pub enum Stored {
     V1(Config),
 }
 
+/// The newest of [`Stored`] without a copy of the settings: it is written as that is.
+#[derive(Debug, Serialize)]
+pub enum StoredRef<'c> {
+    /// As [`Stored::V1`].
+    V1(&'c Config),
+}
+
 impl Stored {
     /// The settings, converted to the newest schema and made acceptable ([`Config::repaired`]).
     pub fn into_config(self) -> Config {
@@ -407,6 +414,8 @@ mod tests {
             config.set(key, value).unwrap();
         }
         for stored in [Stored::from(Config::new()), Stored::from(config)] {
+            let Stored::V1(borrowed) = &stored;
+            assert_eq!(postcard::to_vec::<_, 512>(&StoredRef::V1(borrowed)), postcard::to_vec(&stored));
             let mut buf = [0; 1024];
             let bytes = postcard::to_slice(&stored, &mut buf).unwrap();
             assert_eq!(bytes[0], 0, "the first byte is the schema");

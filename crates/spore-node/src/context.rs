@@ -153,11 +153,12 @@ impl<'a> Context<'a> {
     }
 
     /// Takes over new settings. Storing them, the tasks' intervals and the WiFi are the caller's.
-    pub(crate) fn apply(&self, config: Config) {
+    #[inline(never)]
+    pub(crate) fn apply(&self, config: &Config) {
         self.with(|state| {
             state.members.set_thresholds(config.thresholds());
             state.wifi.set_settings(config.wifi());
-            state.config.set(config);
+            state.config.set(config.clone());
             state.take_names(self.services());
         });
     }

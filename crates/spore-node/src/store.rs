@@ -6,7 +6,7 @@ use embassy_futures::block_on;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
-use spore_core::config::{Config, Stored};
+use spore_core::config::{Config, Stored, StoredRef};
 
 /// Key of the settings record. Other keys are free for services to come.
 const SETTINGS: u8 = 1;
@@ -52,21 +52,34 @@ pub fn load<F: NorFlash>(flash: &mut F, area: Range<u32>) -> Option<Config> {
 }
 
 /// Stores the settings.
+///
+/// # Errors
+/// [`StoreError`].
 pub fn save<F: NorFlash>(flash: &mut F, area: Range<u32>, config: &Config) -> Result<(), StoreError> {
-    let mut record = [0u8; RECORD / 2];
-    let record =
-        postcard::to_slice(&Stored::from(config.clone()), &mut record).map_err(|_| StoreError::TooLarge)?;
-    let mut buffer = [0u8; RECORD];
-    let mut map = storage(flash, area).ok_or(StoreError::Flash)?;
-    let record: &[u8] = record;
-    block_on(map.store_item(&mut buffer, &SETTINGS, &record)).map_err(|_| StoreError::Flash)
+    save_in(flash, area, config, &mut [0; ROOM])
 }
 
-/// Size of the area and of the record that these settings make.
-pub fn usage(area: &Range<u32>, config: &Config) -> Usage {
-    let mut record = [0u8; RECORD];
-    let used =
-        postcard::to_slice(&Stored::from(config.clone()), &mut record).map_or(0, |record| record.len());
+/// Room that [`save_in`] works in, in bytes.
+pub const ROOM: usize = RECORD / 2 + RECORD;
+
+/// [`save`] where the stack is small: works in `room`, of at least [`ROOM`] bytes.
+pub(crate) fn save_in<F: NorFlash>(
+    flash: &mut F,
+    area: Range<u32>,
+    config: &Config,
+    room: &mut [u8],
+) -> Result<(), StoreError> {
+    let (record, rest) = room.split_at_mut_checked(RECORD / 2).ok_or(StoreError::TooLarge)?;
+    let record = postcard::to_slice(&StoredRef::V1(config), record).map_err(|_| StoreError::TooLarge)?;
+    let buffer = rest.get_mut(..RECORD).ok_or(StoreError::TooLarge)?;
+    let mut map = storage(flash, area).ok_or(StoreError::Flash)?;
+    let record: &[u8] = record;
+    block_on(map.store_item(buffer, &SETTINGS, &record)).map_err(|_| StoreError::Flash)
+}
+
+/// Size of the area and of the record that these settings make; works in `room`.
+pub fn usage(area: &Range<u32>, config: &Config, room: &mut [u8]) -> Usage {
+    let used = postcard::to_slice(&StoredRef::V1(config), room).map_or(0, |record| record.len());
     Usage { total: area.end.saturating_sub(area.start), used: u32::try_from(used).unwrap_or(0) }
 }
 

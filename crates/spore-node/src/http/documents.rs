@@ -4,6 +4,8 @@
 //! next piece. A piece has at most 1,000 bytes.
 
 use super::members::Members;
+use super::params::Params;
+use super::routes::Route;
 use super::services::{Filter, Services};
 use super::text::Text;
 use crate::context::Context;
@@ -35,14 +37,21 @@ pub enum Document {
 }
 
 impl Document {
-    /// The list of members from its beginning.
-    pub fn members() -> Self {
-        Self::Members(Members::new())
-    }
-
-    /// The list of services from its beginning.
-    pub fn services(filter: Filter) -> Self {
-        Self::Services(Services::new(filter))
+    /// Begins the document of a route.
+    ///
+    /// # Errors
+    /// What is wrong with the parameters, or with the route.
+    #[inline(never)]
+    pub fn begin(&mut self, route: Route, params: &Params) -> Result<(), &'static str> {
+        *self = match route {
+            Route::Status => Self::Status(0),
+            Route::Endpoints => Self::Endpoints(0),
+            Route::Tasks => Self::Tasks(0),
+            Route::Members => Self::Members(Members::new()),
+            Route::Services => Self::Services(Services::new(Filter::from_params(params)?)),
+            _ => return Err("this path has no document"),
+        };
+        Ok(())
     }
 
     /// Writes as many pieces as `room` takes; gives their length, and whether there are more. `comma` is what
@@ -296,13 +305,10 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// A path as catalogues hold it.
-pub(super) type Uri = heapless::String<{ spore_wire::status::URI_MAX }>;
-
-/// The `index`-th endpoint of another node's catalogue.
-pub(super) fn foreign_endpoint(ctx: &Context<'_>, hash: u32, index: u16) -> Option<(Method, Uri)> {
-    ctx.with(|state| {
-        let (method, uri) = state.catalogues.endpoints(hash)?.nth(index.into())?;
-        Some((method, Uri::try_from(uri).ok()?))
+/// The `index`-th endpoint of another node's catalogue, if there is one.
+pub(super) fn foreign_endpoint(ctx: &Context<'_>, json: &mut Json<'_, '_>, hash: u32, index: u16) -> More {
+    ctx.with(|state| match state.catalogues.endpoints(hash).and_then(|mut all| all.nth(index.into())) {
+        Some((method, uri)) => short_endpoint(json, method, uri).map(|()| true),
+        None => Ok(false),
     })
 }

@@ -4,7 +4,6 @@ use super::documents::Document;
 use super::head::{self, Fault, Head};
 use super::params::{Announced, ParamsError};
 use super::routes::{ROUTES, Route};
-use super::services::Filter;
 use super::text::Text;
 use super::ws::{self, accept};
 use super::{KEEP, READ, Shared, WRITE, small, update};
@@ -14,7 +13,10 @@ use crate::page;
 use crate::service::{Endpoint, Method, Reply, Request as ServiceRequest, Service};
 use core::cell::RefCell;
 use core::fmt::{self, Write as _};
+use core::future::poll_fn;
 use core::net::Ipv4Addr;
+use core::pin::{Pin, pin};
+use core::task::Poll;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
@@ -90,7 +92,8 @@ pub struct Small {
 /// What is answered.
 enum Outcome {
     Small(Small),
-    Stream(Document),
+    /// The document that was handed along.
+    Stream,
     Page,
     NotModified,
 }
@@ -135,7 +138,8 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             Ok(Step::WebSocket(length)) => {
                 self.send(0, length).await?;
                 let Self { ctx, shared, socket, buffer, .. } = self;
-                ws::Client { ctx, scratch: &shared.scratch, socket, buffer }.run().await;
+                let mut client = ws::Client { ctx, scratch: &shared.scratch, socket, buffer };
+                apart(pin!(client.run())).await;
                 return Ok(false);
             }
             Ok(Step::Refused(small)) => {
@@ -161,12 +165,13 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         if self.read_body(&request, deadline).await.is_err() {
             return self.refuse(400, "the body broke off; send the request again").await;
         }
-        match self.answer(&request) {
+        let mut document = Document::Status(0);
+        match self.answer(&request, &mut document) {
             Outcome::Small(small) => self.send_small(&small, style).await?,
-            Outcome::Stream(mut document) => {
+            Outcome::Stream => {
                 // Without chunks the document ends where the connection does.
                 style.persistent &= style.chunks;
-                self.send_document(&mut document, style).await?;
+                apart(pin!(self.send_document(&mut document, style))).await?;
             }
             Outcome::Page => self.send_page(style).await?,
             Outcome::NotModified => {
@@ -308,10 +313,11 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
 
     /// Answers a request whose body has been read.
     #[inline(never)]
-    fn answer(&mut self, request: &Request<'a>) -> Outcome {
+    fn answer(&mut self, request: &Request<'a>, document: &mut Document) -> Outcome {
         let from = peer(&self.socket);
         let Self { ctx, flash, shared, buffer, .. } = self;
-        let params = &mut shared.scratch.borrow_mut().params;
+        let scratch = &mut *shared.scratch.borrow_mut();
+        let params = &mut scratch.params;
         params.clear();
         let (query, rest) = buffer.split_at_checked(request.query.into()).unwrap_or_default();
         let query = core::str::from_utf8(query).unwrap_or_default();
@@ -335,15 +341,13 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             (Target::Own(route), Ok(())) => match route {
                 Route::Page if request.not_modified => return Outcome::NotModified,
                 Route::Page => return Outcome::Page,
-                Route::Status => return Outcome::Stream(Document::Status(0)),
-                Route::Endpoints => return Outcome::Stream(Document::Endpoints(0)),
-                Route::Tasks => return Outcome::Stream(Document::Tasks(0)),
-                Route::Members => return Outcome::Stream(Document::members()),
-                Route::Services => match Filter::from_params(params) {
-                    Ok(filter) => return Outcome::Stream(Document::services(filter)),
-                    Err(message) => reply.error(422, message),
-                },
-                route => small::answer(ctx, flash, route, params, &mut reply),
+                Route::Status | Route::Endpoints | Route::Tasks | Route::Members | Route::Services => {
+                    match document.begin(route, params) {
+                        Ok(()) => return Outcome::Stream,
+                        Err(message) => reply.error(422, message),
+                    }
+                }
+                route => small::answer(ctx, flash, route, scratch, &mut reply),
             },
             (Target::Service(service, endpoint), Ok(())) => {
                 let request = ServiceRequest { method: endpoint.method, uri: endpoint.uri, from, params };
@@ -508,6 +512,17 @@ impl Small {
 /// An answer to be written to its place in a connection's buffer.
 pub fn reply(buffer: &mut [u8]) -> Reply<'_> {
     Reply::new(Text::new(buffer.get_mut(ROOM..ROOM + Reply::CAPACITY).unwrap_or_default()))
+}
+
+/// Polls a part in a function of its own, so that its stack is not that of all parts together.
+#[inline(never)]
+fn poll_apart<T: Future>(part: Pin<&mut T>, task: &mut core::task::Context<'_>) -> Poll<T::Output> {
+    part.poll(task)
+}
+
+/// Waits for a part that lies elsewhere.
+async fn apart<T: Future>(mut part: Pin<&mut T>) -> T::Output {
+    poll_fn(|task| poll_apart(part.as_mut(), task)).await
 }
 
 /// Writes all of `bytes`.

@@ -1,8 +1,6 @@
 //! `GET /api/cluster/members`: this node first, then everyone it knows, one at a time.
 
-use super::documents::{
-    Json, More, address, end, foreign_endpoint, labels, own_endpoint, resources, short_endpoint,
-};
+use super::documents::{Json, More, address, end, foreign_endpoint, labels, own_endpoint, resources};
 use crate::context::Context;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -53,10 +51,7 @@ impl Members {
                 next.endpoint_or_rest(ctx, json, more)?
             }
             Part::Endpoint(hash) => {
-                let more = match hash.and_then(|hash| foreign_endpoint(ctx, hash, self.index)) {
-                    Some((method, uri)) => short_endpoint(json, method, &uri).map(|()| true)?,
-                    None => false,
-                };
+                let more = hash.map_or(Ok(false), |hash| foreign_endpoint(ctx, json, hash, self.index))?;
                 next.endpoint_or_rest(ctx, json, more)?
             }
             Part::Head => {

@@ -17,7 +17,9 @@ mod update;
 mod ws;
 
 use crate::context::{Context, EventBuffer};
+use crate::later::Later;
 use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSERS};
+use crate::store;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::Poll;
@@ -29,6 +31,7 @@ use embassy_time::{Duration, Instant, Timer, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
 use exchange::Client;
 use params::Params;
+use spore_core::config::Config;
 
 pub use routes::{ROUTES, Route};
 
@@ -107,11 +110,15 @@ impl Default for Shared {
 /// Room to work in. It is borrowed only while nobody waits.
 struct Scratch {
     params: Params,
+    /// Settings that are worked on until they are acceptable.
+    config: Later<Config>,
 }
+
+const _: () = assert!(params::BYTES >= store::ROOM);
 
 impl Scratch {
     const fn new() -> Self {
-        Self { params: Params::new() }
+        Self { params: Params::new(), config: Later::new() }
     }
 
     /// Room for an event.

@@ -14,7 +14,7 @@ use spore_wire::json::Members;
 /// Most parameters of one request.
 const COUNT: usize = 24;
 /// Bytes of all names and values, decoded.
-const BYTES: usize = BODY + 256;
+pub const BYTES: usize = BODY + 256;
 
 /// Why parameters could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! `GET /api/cluster/services`: who offers what, from the catalogues this node knows.
 
-use super::documents::{Json, More, Uri, address, end, foreign_endpoint};
+use super::documents::{Json, More, address, end};
 use super::params::Params;
 use crate::context::Context;
-use core::fmt;
 use core::net::Ipv4Addr;
 use spore_core::catalogue::Foreign;
 use spore_core::limits::CATALOGUES;
@@ -43,6 +42,9 @@ impl Filter {
     }
 }
 
+/// A path as catalogues hold it.
+type Uri = heapless::String<{ spore_wire::status::URI_MAX }>;
+
 /// What comes next.
 #[derive(Debug, Clone, Copy)]
 enum Part {
@@ -71,23 +73,24 @@ struct Offer {
 pub struct Services {
     filter: Filter,
     part: Part,
-    offer: Option<Offer>,
+    /// An endpoint is being told.
+    telling: bool,
+    offer: Offer,
 }
 
 impl Services {
     /// At the beginning.
     pub const fn new(filter: Filter) -> Self {
-        Self { filter, part: Part::Begin, offer: None }
+        let offer = Offer { method: Method::Get, uri: Uri::new(), hashes: heapless::Vec::new(), after: None };
+        Self { filter, part: Part::Begin, telling: false, offer }
     }
 
     /// Writes the next piece.
     #[inline(never)]
     pub fn piece(&mut self, ctx: &Context<'_>, json: &mut Json<'_, '_>) -> More {
-        let Self { filter, part, offer } = self;
-        if let Some(at) = offer {
-            if !at.next_node(ctx, filter, json)? {
-                *offer = None;
-            }
+        let Self { filter, part, telling, offer } = self;
+        if *telling {
+            *telling = offer.next_node(ctx, filter, json)?;
             return Ok(true);
         }
         match *part {
@@ -99,10 +102,8 @@ impl Services {
             }
             Part::Own(index) => match ctx.endpoints().nth(index.into()) {
                 Some(endpoint) => {
-                    if filter.takes(endpoint.uri)
-                        && let Ok(uri) = Uri::try_from(endpoint.uri)
-                    {
-                        *offer = Offer::begin(ctx, filter, endpoint.method, uri, json)?;
+                    if filter.takes(endpoint.uri) && offer.set(endpoint.method, endpoint.uri) {
+                        *telling = offer.begin(ctx, filter, json)?;
                     }
                     *part = Part::Own(index.saturating_add(1));
                 }
@@ -111,14 +112,17 @@ impl Services {
             Part::Foreign(catalogue, index) => {
                 let hash = ctx.with(|state| state.members.catalogue_hashes().nth(catalogue.into()));
                 let Some(hash) = hash else { return end(json) };
-                *part = match foreign_endpoint(ctx, hash, index) {
-                    Some((method, uri)) => {
-                        if filter.takes(&uri) && !told(ctx, catalogue, method, &uri) {
-                            *offer = Offer::begin(ctx, filter, method, uri, json)?;
-                        }
-                        Part::Foreign(catalogue, index.saturating_add(1))
+                let found = ctx.with(|state| {
+                    let (method, uri) = state.catalogues.endpoints(hash)?.nth(index.into())?;
+                    offer.set(method, uri).then_some(())
+                });
+                *part = if found.is_some() {
+                    if filter.takes(&offer.uri) && !told(ctx, catalogue, offer.method, &offer.uri) {
+                        *telling = offer.begin(ctx, filter, json)?;
                     }
-                    None => Part::Foreign(catalogue.saturating_add(1), 0),
+                    Part::Foreign(catalogue, index.saturating_add(1))
+                } else {
+                    Part::Foreign(catalogue.saturating_add(1), 0)
                 };
             }
         }
@@ -136,31 +140,33 @@ fn told(ctx: &Context<'_>, catalogue: u8, method: Method, uri: &str) -> bool {
 }
 
 impl Offer {
-    /// Writes the beginning of an endpoint; `None` when nobody whom the filter wants offers it.
-    fn begin(
-        ctx: &Context<'_>,
-        filter: &Filter,
-        method: Method,
-        uri: Uri,
-        json: &mut Json<'_, '_>,
-    ) -> Result<Option<Self>, fmt::Error> {
-        let own_offers = ctx.endpoints().any(|endpoint| endpoint.method == method && endpoint.uri == uri);
-        let (own, hashes) = ctx.with(|state| {
+    /// Takes an endpoint; false when its path is longer than any.
+    fn set(&mut self, method: Method, uri: &str) -> bool {
+        self.method = method;
+        self.uri.clear();
+        self.uri.push_str(uri).is_ok()
+    }
+
+    /// Writes the beginning of the endpoint; false when nobody whom the filter wants offers it.
+    fn begin(&mut self, ctx: &Context<'_>, filter: &Filter, json: &mut Json<'_, '_>) -> More {
+        let Self { method, uri, hashes, after } = &mut *self;
+        let own_offers = ctx.endpoints().any(|endpoint| endpoint.method == *method && endpoint.uri == *uri);
+        *after = None;
+        hashes.clear();
+        let own = ctx.with(|state| {
             let known = state.members.catalogue_hashes();
-            let mut hashes: heapless::Vec<u32, { CATALOGUES + 1 }, u8> =
-                holders(&state.catalogues, known, method, &uri).take(CATALOGUES).collect();
+            hashes.extend(holders(&state.catalogues, known, *method, uri).take(CATALOGUES));
             if own_offers {
                 let _ = hashes.push(state.catalogue);
             }
-            (own_offers && filter.wants(&mut state.labels.iter()), hashes)
+            own_offers && filter.wants(&mut state.labels.iter())
         });
-        let offer = Self { method, uri, hashes, after: None };
-        if !own && offer.next(ctx, filter).is_none() {
-            return Ok(None);
+        if !own && self.next(ctx, filter).is_none() {
+            return Ok(false);
         }
         json.begin_object()?;
-        json.field("uri", &offer.uri)?;
-        json.field("method", offer.method.as_str())?;
+        json.field("uri", &self.uri)?;
+        json.field("method", self.method.as_str())?;
         json.key("nodes")?;
         json.begin_array()?;
         if own {
@@ -171,7 +177,7 @@ impl Offer {
             json.field("status", "ACTIVE")?;
             json.end_object()?;
         }
-        Ok(Some(offer))
+        Ok(true)
     }
 
     /// The next member to be told of.

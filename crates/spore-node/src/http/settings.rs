@@ -1,7 +1,7 @@
 //! Settings over HTTP: shown, changed all or none, stored before they take effect.
 
+use super::Scratch;
 use super::documents::{Json, labels};
-use super::params::Params;
 use super::small::done;
 use crate::context::Context;
 use crate::network::after_answer;
@@ -35,15 +35,17 @@ pub(super) fn config_area(ctx: &Context<'_>) -> Option<Range<u32>> {
     Some(map.config().offset..map.config().end())
 }
 
-/// Stores settings, then takes them over; says on the reply what went wrong.
+/// Stores the settings that were worked on, then takes them over; says on the reply what went wrong.
+#[inline(never)]
 fn take_over<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
-    config: Config,
+    scratch: &mut Scratch,
     reply: &mut Reply<'_>,
 ) -> bool {
+    let Scratch { params, config } = scratch;
     let stored = match config_area(ctx) {
-        Some(area) => store::save(&mut *flash.borrow_mut(), area, &config),
+        Some(area) => store::save_in(&mut *flash.borrow_mut(), area, config, params.room()),
         None => Err(store::StoreError::Flash),
     };
     if let Err(error) = stored {
@@ -55,17 +57,25 @@ fn take_over<F: NorFlash>(
     true
 }
 
+/// Takes the present settings, to be worked on.
+#[inline(never)]
+fn work_on(ctx: &Context<'_>, scratch: &mut Scratch) {
+    ctx.with(|state| scratch.config.set(state.config.clone()));
+}
+
+#[inline(never)]
 pub(super) fn set_config<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
-    params: &Params,
+    scratch: &mut Scratch,
     reply: &mut Reply<'_>,
 ) {
-    let before = ctx.with(|state| state.config.clone());
-    let mut config = before.clone();
+    work_on(ctx, scratch);
+    let Scratch { params, config } = &mut *scratch;
+    let config = &mut **config;
     for (key, value, raw) in params.iter() {
         let result = if key == "labels" && raw {
-            set_labels(&mut config, value)
+            set_labels(config, value)
         } else if raw && !key.ends_with("Ms") {
             // All settings but the times are texts.
             Err(Wrong::NotText)
@@ -79,8 +89,11 @@ pub(super) fn set_config<F: NorFlash>(
     if let Err(error) = config.check() {
         return reply.error(422, format_args!("{error} (nothing was changed)"));
     }
-    let rejoin = before.credentials() != config.credentials();
-    if !take_over(ctx, flash, config, reply) {
+    let rejoin = ctx.with(|state| {
+        let before = &state.config;
+        before.wifi_ssid != config.wifi_ssid || before.wifi_passphrase != config.wifi_passphrase
+    });
+    if !take_over(ctx, flash, scratch, reply) {
         return;
     }
     if rejoin {
@@ -118,24 +131,27 @@ fn set_labels(config: &mut Config, json: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+#[inline(never)]
 pub(super) fn set_wifi<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
-    params: &Params,
+    scratch: &mut Scratch,
     reply: &mut Reply<'_>,
 ) {
+    work_on(ctx, scratch);
+    let Scratch { params, config } = &mut *scratch;
+    let config = &mut **config;
     let Some(ssid) = params.text("ssid").filter(|ssid| !ssid.is_empty()) else {
         return reply.error(422, "ssid is missing; give the network's name, 1 to 32 bytes");
     };
-    let mut config = ctx.with(|state| state.config.clone());
     let set = config
         .set("wifiSsid", ssid)
         .and_then(|()| config.set("wifiPassphrase", params.text("password").unwrap_or_default()));
     if let Err(error) = set {
         return reply.error(422, format_args!("{error} (nothing was changed)"));
     }
-    if take_over(ctx, flash, config, reply) {
+    if take_over(ctx, flash, scratch, reply) {
         ctx.rejoin.signal(after_answer());
-        done(reply, format_args!("stored; connecting to {ssid}"));
+        done(reply, format_args!("stored; connecting to {}", scratch.config.wifi_ssid));
     }
 }

@@ -1,5 +1,6 @@
 //! The answers that fit into one buffer, and what their requests change.
 
+use super::Scratch;
 use super::documents::{Hex, address, last_update, one_task};
 use super::params::Params;
 use super::routes::Route;
@@ -24,12 +25,13 @@ pub(super) fn answer<F: NorFlash>(
     ctx: &Context<'_>,
     flash: &RefCell<F>,
     route: Route,
-    params: &Params,
+    scratch: &mut Scratch,
     reply: &mut Reply<'_>,
 ) {
+    let params = &mut scratch.params;
     match route {
         Route::Config => reply.json(|json| ctx.with(|state| settings(json, &state.config))),
-        Route::SetConfig => set_config(ctx, flash, params, reply),
+        Route::SetConfig => set_config(ctx, flash, scratch, reply),
         Route::UpdateStatus => update_status(ctx, flash, reply),
         Route::Restart => {
             done(reply, "restarting");
@@ -44,8 +46,8 @@ pub(super) fn answer<F: NorFlash>(
             ctx.scan.signal(());
             done(reply, "scan started");
         }
-        Route::SetWifi => set_wifi(ctx, flash, params, reply),
-        Route::Resources => resources(ctx, reply),
+        Route::SetWifi => set_wifi(ctx, flash, scratch, reply),
+        Route::Resources => resources(ctx, params, reply),
         // Answered elsewhere: streamed, or by the connection itself.
         Route::Page
         | Route::Status
@@ -81,6 +83,7 @@ pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
     });
 }
 
+#[inline(never)]
 fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut Reply<'_>) {
     let map = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes));
     let status = map.ok().and_then(|map| spore_boot::status(&mut *flash.borrow_mut(), &map).ok());
@@ -115,6 +118,7 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
     });
 }
 
+#[inline(never)]
 fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool) {
     let Some(name) = params.text("event") else {
         return reply.error(422, "event is missing; give its name, 1 to 32 bytes");
@@ -151,6 +155,7 @@ fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool
     }
 }
 
+#[inline(never)]
 fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     let (Some(name), Some(action)) = (params.text("task"), params.text("action")) else {
         return reply.error(422, "task and action are needed; GET /api/tasks/status lists the tasks");
@@ -213,6 +218,7 @@ fn hardware_address(bytes: &[u8; 6]) -> impl fmt::Display + '_ {
     Mac(bytes)
 }
 
+#[inline(never)]
 fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     let now = ctx.now();
     reply.json(|json| {
@@ -269,6 +275,7 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     });
 }
 
+#[inline(never)]
 fn scan_result(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     // Sixteen networks of the longest names do not fit; the strongest that do are shown.
     let count = ctx.with(|state| state.networks.len());
@@ -298,10 +305,12 @@ fn scan_result(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     }
 }
 
-fn resources(ctx: &Context<'_>, reply: &mut Reply<'_>) {
+#[inline(never)]
+fn resources(ctx: &Context<'_>, params: &mut Params, reply: &mut Reply<'_>) {
     let (free, total) = ctx.with_system(|system| (system.free_heap(), system.total_heap()));
     let uptime = ctx.now().as_millis();
-    let usage = config_area(ctx).map(|area| ctx.with(|state| store::usage(&area, &state.config)));
+    let usage =
+        config_area(ctx).map(|area| ctx.with(|state| store::usage(&area, &state.config, params.room())));
     let (size, used) = usage.map_or((0, 0), |usage| (usage.total, usage.used));
     let share = |part: u32, whole: u32| {
         let tenths = u64::from(part).saturating_mul(1000).checked_div(whole.into()).unwrap_or(0);
