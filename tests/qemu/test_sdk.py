@@ -71,6 +71,14 @@ def parts(tmp_path_factory):
     return directory, bytes(flash)
 
 
+def symbols(elf):
+    """Symbols of an object or a library that are seen from outside: those it has, those it lacks."""
+    listing = subprocess.run(["readelf", "-sW", elf], check=True, capture_output=True, text=True).stdout
+    rows = [line.split() for line in listing.split("\n")]
+    seen = [(row[6] != "UND", row[7]) for row in rows if len(row) == 8 and row[4] in ("GLOBAL", "WEAK")]
+    return {name for has, name in seen if has}, {name for has, name in seen if not has}
+
+
 class Wire:
     """The other end of a chip's Ethernet."""
 
@@ -136,7 +144,8 @@ def board(parts, tmp_path):
     def make(case, wire=False, air=AIR):
         content = bytearray(flash)
         content[CASE : CASE + 4] = struct.pack("<I", case)
-        made = Board(tmp_path, directory / "rom.elf", bytes(content), mac="02:00:00:12:34:56")
+        # strict: the window of the flash is poisoned whenever the cache is off.
+        made = Board(tmp_path, directory / "rom.elf", bytes(content), mac="02:00:00:12:34:56", strict=1)
         made.air(air)
         if wire:
             made.wire = Wire()
@@ -169,6 +178,18 @@ def udp(payload):
     datagram = struct.pack(">HHHH", 4000, 7, 8 + len(payload), 0) + payload
     header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0) + OWN_IP + GUEST_IP
     return GUEST_MAC + OWN_MAC + b"\x08\x00" + header + datagram
+
+
+def test_symbols_are_those_listed(parts):
+    directory, _ = parts
+    has, lacks = symbols(directory / "sdk.o")
+    of_the_linker = {"_bss_start", "_bss_end", "_heap_start"}
+    assert lacks - of_the_linker == set(names(FIRMWARE / "virtual/sdk/imports.txt"))
+    exported = set(names(FIRMWARE / "virtual/sdk/exports.txt"))
+    assert exported <= has
+    everything, _ = symbols(LIBRARIES / "libspore_sdk.a")
+    public = {name for name in everything if name.startswith(("system_", "wifi_", "spi_flash_", "ets_timer_", "os_"))}
+    assert public <= exported
 
 
 def test_joins_and_answers(board):
@@ -250,6 +271,15 @@ def test_restart_says_why(board):
     assert board.run() == 0, board.serial()
     assert board.serial().count("rst cause:3") == 1
     assert "reset 0 cause 0" in board.serial() and "reset 4 cause 0" in board.serial()
+
+
+def test_hardware_address_made_up_stays(board):
+    board = board(7)
+    board.set()
+    assert board.run() == 0, board.serial()
+    mac = (board.directory / "mac").read_text()
+    assert mac.startswith("02:00:00:") and len(mac) == 17
+    assert board.run() == 0 and (board.directory / "mac").read_text() == mac
 
 
 def test_exception_is_told_and_kept(board):

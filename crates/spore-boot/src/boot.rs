@@ -19,10 +19,11 @@
     clippy::panic
 )]
 
-use crate::check::{SlotCheck, SlotFault, header};
-use crate::record::{self, LastUpdate, Outcome, Reason, Record, RecordError, State};
+use crate::check::{SlotCheck, SlotFault};
+use crate::choose::choose;
+use crate::record::LastUpdate;
 use core::fmt;
-use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
+use embedded_storage::nor_flash::NorFlash;
 use spore_image::{FlashMap, Header, Slot};
 
 /// Crashes on trial after which the node goes back.
@@ -79,15 +80,6 @@ impl fmt::Display for NoBootableSlot {
 
 impl core::error::Error for NoBootableSlot {}
 
-impl NoBootableSlot {
-    fn new(slot: Slot, here: SlotFault, there: SlotFault) -> Self {
-        match slot {
-            Slot::A => Self { a: here, b: there },
-            Slot::B => Self { a: there, b: here },
-        }
-    }
-}
-
 /// Chooses the slot to start and writes down that it is started. Called once a start, before the image.
 ///
 /// Without a valid record any image that is whole will do, slot A's first. A confirmed image is started even when the
@@ -98,140 +90,14 @@ pub fn select<F: NorFlash>(
     board: &str,
     cause: ResetCause,
 ) -> Result<Boot, NoBootableSlot> {
-    let before = record::read(flash, map).map_err(|error| {
-        let kind = match error {
-            RecordError::Flash(kind) => kind,
-            RecordError::Worn => NorFlashErrorKind::Other,
-        };
-        NoBootableSlot { a: SlotFault::Flash(kind), b: SlotFault::Flash(kind) }
-    })?;
-    let active_before = before.as_ref().map(|record| record.active);
-    let update_before = before.as_ref().and_then(|record| record.last_update.clone());
-    let mut check = |slot: Slot| SlotCheck::new(map, slot, board).run(flash).map(|verified| verified.header);
-    let (mut next, image) = match before {
-        None => first_that_is_whole(&mut check)?,
-        Some(record) => match failed(&record, cause) {
-            None => go_on(record, cause, &mut check)?,
-            Some(reason) => go_back(record, reason, &mut check)?,
-        },
-    };
-    // Of a damaged image the header may still be legible, and with it the version.
-    if active_before == Some(next.active.other())
-        && let Some(last) = &mut next.last_update
-        && last.version.is_none()
-    {
-        last.version = header(flash, map, next.active.other()).ok().map(|header| header.version);
-    }
-    let update_ended = next.last_update != update_before;
-    next.boot_count = next.boot_count.saturating_add(1);
-    let trial = matches!(next.state, State::Trial { .. });
-    let written = record::write(flash, map, &next);
-    if trial
-        && written.is_err()
-        && let Ok(verified) = SlotCheck::new(map, next.active.other(), board).run(flash)
-    {
-        return Ok(Boot {
-            slot: next.active.other(),
-            header: verified.header,
-            trial: false,
-            boot_count: next.boot_count,
-            last_update: next.last_update,
-            update_ended,
-        });
-    }
+    let check = |flash: &mut F, slot: Slot| SlotCheck::new(map, slot, board).run(flash);
+    let choice = choose(flash, map, cause, check).map_err(|[a, b]| NoBootableSlot { a, b })?;
     Ok(Boot {
-        slot: next.active,
-        header: image,
-        trial,
-        boot_count: next.boot_count,
-        last_update: next.last_update,
-        update_ended,
+        slot: choice.slot,
+        trial: choice.trial,
+        boot_count: choice.boot_count(),
+        last_update: choice.last_update(),
+        update_ended: choice.update_ended,
+        header: choice.image.header,
     })
-}
-
-/// The image of a slot, checked.
-type Check<'a> = &'a mut dyn FnMut(Slot) -> Result<Header, SlotFault>;
-
-fn first_that_is_whole(check: Check<'_>) -> Result<(Record, Header), NoBootableSlot> {
-    let (active, image) = match check(Slot::A) {
-        Ok(image) => (Slot::A, image),
-        Err(a) => (Slot::B, check(Slot::B).map_err(|b| NoBootableSlot { a, b })?),
-    };
-    Ok((Record { boot_count: 0, active, state: State::Confirmed, last_update: None }, image))
-}
-
-/// Whether the trial has failed by now.
-fn failed(record: &Record, cause: ResetCause) -> Option<Reason> {
-    let State::Trial { starts, crashes } = record.state else { return None };
-    if starts == 0 {
-        return None;
-    }
-    let crashes = crashes.saturating_add(u8::from(is_crash(cause)));
-    if cause == ResetCause::TrialFailed {
-        Some(Reason::DeadlinePassed)
-    } else if crashes >= MAX_CRASHES {
-        Some(Reason::Crashed(crashes))
-    } else if starts >= MAX_STARTS {
-        Some(Reason::Unconfirmed(starts))
-    } else {
-        None
-    }
-}
-
-fn is_crash(cause: ResetCause) -> bool {
-    matches!(cause, ResetCause::Watchdog | ResetCause::Exception)
-}
-
-/// Starts the active image again, if it is still whole.
-fn go_on(
-    mut record: Record,
-    cause: ResetCause,
-    check: Check<'_>,
-) -> Result<(Record, Header), NoBootableSlot> {
-    match check(record.active) {
-        Ok(image) => {
-            if let State::Trial { starts, crashes } = &mut record.state {
-                *crashes = crashes.saturating_add(u8::from(*starts > 0 && is_crash(cause)));
-                *starts = starts.saturating_add(1);
-            }
-            Ok((record, image))
-        }
-        Err(here) => {
-            let other = record.active.other();
-            let image = check(other).map_err(|there| NoBootableSlot::new(record.active, here, there))?;
-            Ok((reverted(record, Reason::ImageDamaged), image))
-        }
-    }
-}
-
-/// Leaves the image on trial; stays with it if there is nothing to go back to, because some image is better than none.
-fn go_back(mut record: Record, reason: Reason, check: Check<'_>) -> Result<(Record, Header), NoBootableSlot> {
-    match check(record.active.other()) {
-        Ok(image) => Ok((reverted(record, reason), image)),
-        Err(there) => {
-            let image =
-                check(record.active).map_err(|here| NoBootableSlot::new(record.active, here, there))?;
-            record.state = State::Confirmed;
-            if let Some(last) = &mut record.last_update {
-                last.outcome = Outcome::Confirmed;
-                last.reason = Reason::NothingToRevertTo;
-            }
-            Ok((record, image))
-        }
-    }
-}
-
-/// The record with the other slot active.
-pub(crate) fn reverted(record: Record, reason: Reason) -> Record {
-    // The version of a trial is known; otherwise the last update may have been of the other slot.
-    let version = match record.state {
-        State::Trial { .. } => record.last_update.and_then(|last| last.version),
-        State::Confirmed => None,
-    };
-    Record {
-        boot_count: record.boot_count,
-        active: record.active.other(),
-        state: State::Confirmed,
-        last_update: Some(LastUpdate { version, outcome: Outcome::Reverted, reason }),
-    }
 }

@@ -10,6 +10,8 @@
 use crate::{PAGE, Page, read};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlashErrorKind, ReadNorFlash};
+use spore_image::header::{BOARD_BYTES, View};
+use spore_image::payload::{Facts, Flaw, PayloadCheck};
 use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Slot, Verified, Verifier};
 
 /// Why a slot cannot be run.
@@ -108,6 +110,56 @@ impl SlotCheck {
             }
         }
     }
+}
+
+/// Why a slot cannot be run, without particulars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotFlaw {
+    /// It holds no whole image for this board.
+    Image(Flaw),
+    /// It cannot be read.
+    Flash,
+}
+
+impl From<NorFlashErrorKind> for SlotFlaw {
+    fn from(_: NorFlashErrorKind) -> Self {
+        Self::Flash
+    }
+}
+
+impl From<Flaw> for SlotFlaw {
+    fn from(flaw: Flaw) -> Self {
+        Self::Image(flaw)
+    }
+}
+
+/// [`SlotCheck`] at once and in little code, for a bootloader: what an image that is executed on this board (its name padded
+/// with zeros) says about its payload, if it is whole. Name and signature are not looked at.
+pub fn whole<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    slot: Slot,
+    board: &[u8; BOARD_BYTES],
+) -> Result<Facts, SlotFlaw> {
+    let mut page = Page([0; PAGE]);
+    let start = map.slot(slot).offset;
+    read(flash, start, &mut page.0)?;
+    let view = View::new(&page.0).ok_or(SlotFlaw::Flash)?;
+    let facts = Facts::read(&view, board, map.slot_bytes())?;
+    let payload = start.saturating_add(HEADER_BYTES as u32);
+    let mut check = PayloadCheck::new(facts);
+    let mut relocator = Relocator::new(map, facts.relocations);
+    while check.missing() > 0 {
+        // Whole pages are read; the slot ends on a sector, so that these are always there.
+        read(flash, payload.saturating_add(check.received()), &mut page.0)?;
+        if slot == Slot::B && facts.relocations > 0 {
+            relocator
+                .piece(&mut page.0, |offset, bytes| read(flash, payload.saturating_add(offset), bytes))?;
+        }
+        check.take(page.0.get(..check.missing() as usize).unwrap_or(&page.0))?;
+    }
+    check.finish()?;
+    Ok(facts)
 }
 
 /// The header in a slot, its payload unchecked.

@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod boot;
 pub mod check;
+pub mod choose;
 pub mod install;
 pub mod manage;
 pub mod record;
@@ -24,7 +25,8 @@ pub mod rtc;
 pub mod testkit;
 
 pub use boot::{Boot, MAX_CRASHES, MAX_STARTS, NoBootableSlot, ResetCause, select};
-pub use check::{SlotCheck, SlotFault};
+pub use check::{SlotCheck, SlotFault, SlotFlaw};
+pub use choose::{Choice, choose};
 pub use install::{InstallError, InstallFault, Installed, Installer};
 pub use manage::{RevertError, SlotState, SlotStatus, Status, confirm, revert, status};
 pub use record::{LastUpdate, Outcome, Reason, Record, RecordError, State};

@@ -7,8 +7,8 @@
     clippy::panic
 )]
 
-use crate::boot::reverted;
 use crate::check::{SlotCheck, SlotFault, header};
+use crate::choose::version;
 use crate::record::{self, LastUpdate, Outcome, Reason, RecordError, State};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
@@ -67,15 +67,13 @@ impl From<RecordError> for RevertError {
 ///
 /// Reads the whole slot before it returns; use it where a second of work does no harm.
 pub fn revert<F: NorFlash>(flash: &mut F, map: &FlashMap, board: &str) -> Result<Slot, RevertError> {
-    let record = record::read(flash, map)?.ok_or(RevertError::NoRecord)?;
-    SlotCheck::new(map, record.active.other(), board).run(flash).map_err(RevertError::NothingThere)?;
-    let left = header(flash, map, record.active).ok().map(|header| header.version);
-    let mut record = reverted(record, Reason::Requested);
-    if let Some(last) = &mut record.last_update {
-        last.version = left;
-    }
-    record::write(flash, map, &record)?;
-    Ok(record.active)
+    let mut entry = *record::scan(flash, map)?.newest().ok_or(RevertError::NoRecord)?;
+    let left = entry.active();
+    SlotCheck::new(map, left.other(), board).run(flash).map_err(RevertError::NothingThere)?;
+    entry.revert(Reason::Requested);
+    entry.set_version(&version(flash, map, left).unwrap_or_default());
+    record::append(flash, map, &mut entry)?;
+    Ok(entry.active())
 }
 
 /// How a slot stands.

@@ -23,10 +23,12 @@
     clippy::panic
 )]
 
-use crate::check::SlotFault;
+use crate::check::SlotFlaw;
 use crate::{PAGE, erase, program};
 use embedded_storage::nor_flash::NorFlash;
-use spore_image::{FlashMap, Header, SECTOR, Slot, crc32};
+use spore_image::header::{BOARD_BYTES, View};
+use spore_image::payload::Facts;
+use spore_image::{FlashMap, HEADER_BYTES, SECTOR, Slot, crc32};
 
 /// Bytes of a block.
 pub const BLOCK_BYTES: usize = 1024;
@@ -68,7 +70,7 @@ pub enum Step {
     /// Send this, and start again: the image is in slot A.
     Done([u8; 3]),
     /// Send this, and say why.
-    Refused([u8; 3], SlotFault),
+    Refused([u8; 3], SlotFlaw),
 }
 
 /// A frame on a word boundary.
@@ -92,8 +94,14 @@ impl Receiver {
         Self { frame: Frame([0; FRAME_BYTES]), filled: 0, next: 0, blocks: 0 }
     }
 
-    /// Takes a byte from the line.
-    pub fn byte<F: NorFlash>(&mut self, flash: &mut F, map: &FlashMap, board: &str, byte: u8) -> Step {
+    /// Takes a byte from the line, for a board whose name is padded with zeros.
+    pub fn byte<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        map: &FlashMap,
+        board: &[u8; BOARD_BYTES],
+        byte: u8,
+    ) -> Step {
         if let Some(to) = self.frame.0.get_mut(self.filled) {
             *to = byte;
         }
@@ -130,7 +138,7 @@ impl Receiver {
     }
 
     /// A whole frame is there.
-    fn block<F: NorFlash>(&mut self, flash: &mut F, map: &FlashMap, board: &str) -> Step {
+    fn block<F: NorFlash>(&mut self, flash: &mut F, map: &FlashMap, board: &[u8; BOARD_BYTES]) -> Step {
         let good = self
             .frame
             .0
@@ -157,12 +165,17 @@ impl Receiver {
     }
 
     /// Puts the block that is waited for where it belongs.
-    fn store<F: NorFlash>(&mut self, flash: &mut F, map: &FlashMap, board: &str) -> Result<(), SlotFault> {
+    fn store<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        map: &FlashMap,
+        board: &[u8; BOARD_BYTES],
+    ) -> Result<(), SlotFlaw> {
         let block = self.frame.0.get(DATA..CRC).unwrap_or_default();
         if self.next == 0 {
-            let header = Header::parse(block).map_err(SlotFault::Image)?;
-            header.accept(board, map.slot_bytes()).map_err(SlotFault::Image)?;
-            let blocks = header.image_length().div_ceil(BLOCK_BYTES as u32);
+            let facts = Facts::read(&View::new(block).ok_or(SlotFlaw::Flash)?, board, map.slot_bytes())?;
+            let image = facts.payload_length.saturating_add(HEADER_BYTES as u32);
+            let blocks = image.div_ceil(BLOCK_BYTES as u32);
             // A slot is smaller than 64 MB.
             self.blocks = u16::try_from(blocks).unwrap_or(u16::MAX);
         }
@@ -196,14 +209,19 @@ mod tests {
     use crate::testkit::{StrictFlash, small_map};
     use crate::{ResetCause, select};
     use proptest::prelude::*;
-    use spore_image::build::virtual_image;
-    use spore_image::{Behaviour, ImageError};
+    use spore_image::Header;
+    use spore_image::build::build_image;
+    use spore_image::payload::Flaw;
     use std::vec::Vec;
 
-    const BOARD: &str = "virtual";
+    const BOARD: &str = "esp8266";
+    const PADDED: &[u8; 16] = b"esp8266\0\0\0\0\0\0\0\0\0";
 
     fn image(bytes: usize) -> Vec<u8> {
-        virtual_image("new", "2.0.0".parse().unwrap(), Behaviour::default(), bytes).unwrap()
+        let mut header = Header::new(BOARD, "new", "2.0.0".parse().unwrap()).unwrap();
+        header.entry = 0x4010_0004;
+        let payload: Vec<u8> = (0..bytes as u32 - 256).map(|byte| (byte * 7 >> 3) as u8).collect();
+        build_image(header, &payload).unwrap()
     }
 
     /// What a whole frame is answered with.
@@ -212,7 +230,7 @@ mod tests {
         let mut last = Step::Wait;
         for byte in frame {
             assert_eq!(last, Step::Wait, "an answer within a frame");
-            last = receiver.byte(flash, &map, BOARD, *byte);
+            last = receiver.byte(flash, &map, PADDED, *byte);
         }
         last
     }
@@ -255,15 +273,13 @@ mod tests {
         let map = small_map(4);
         let mut damaged = image(2000);
         damaged[30] ^= 1;
-        for (bytes, expected) in [
-            (&damaged[..], ImageError::WrongHeaderChecksum),
-            (b"no image", ImageError::WrongMagic),
-            (&image(16385), ImageError::TooLarge { image: 16385, slot: 16384 }),
-        ] {
+        for (bytes, expected) in
+            [(&damaged[..], Flaw::Header), (b"no image", Flaw::NoImage), (&image(16385), Flaw::Size)]
+        {
             let mut flash = StrictFlash::new(&map);
             let mut receiver = Receiver::new();
             let answer = send(&mut receiver, &mut flash, &frame(bytes, 0).unwrap());
-            assert_eq!(answer, Step::Refused([CANCEL, 0, 0], SlotFault::Image(expected)));
+            assert_eq!(answer, Step::Refused([CANCEL, 0, 0], SlotFlaw::Image(expected)));
             assert_eq!(flash.operations(), 0);
         }
     }
@@ -299,7 +315,7 @@ mod tests {
         let mut flash = StrictFlash::new(&small_map(4));
         flash.cut_at(1, crate::testkit::Cut::Nothing);
         let answer = send(&mut Receiver::new(), &mut flash, &frame(&image(2000), 0).unwrap());
-        assert!(matches!(answer, Step::Refused([CANCEL, 0, 0], SlotFault::Flash(_))));
+        assert!(matches!(answer, Step::Refused([CANCEL, 0, 0], SlotFlaw::Flash)));
     }
 
     proptest! {
@@ -328,7 +344,7 @@ mod tests {
                 }
                 let mut answers = Vec::new();
                 for byte in sent {
-                    answers.push(receiver.byte(&mut flash, &map, BOARD, byte));
+                    answers.push(receiver.byte(&mut flash, &map, PADDED, byte));
                 }
                 answers.push(receiver.silence());
                 let answer = answers.into_iter().rfind(|step| *step != Step::Wait);

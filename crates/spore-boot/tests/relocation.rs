@@ -143,6 +143,44 @@ fn a_worn_table_is_noticed() {
     }
 }
 
+/// The bootloader's check and the node's agree: on what is whole, and on what is not.
+#[test]
+fn both_checks_say_the_same() {
+    const PADDED: &[u8; 16] = b"esp8266\0\0\0\0\0\0\0\0\0";
+    let mut payload = image_of_code("1.0.0", &code(400))[HEADER_BYTES..].to_vec();
+    let segments = payload.len() as u32;
+    payload.extend(Segment { address: 0x4010_0000, offset: TABLE_BYTES, length: 32 }.emit());
+    let mut header = Header::new("esp8266", "code", "1.0.0".parse().unwrap()).unwrap();
+    header.relocations = Table { offset: 0, count: 134 };
+    header.segments = Table { offset: segments, count: 1 };
+    header.entry = 0x4010_0004;
+    let good = build_image(header, &payload).unwrap();
+    for slot in Slot::BOTH {
+        let mut flash = StrictFlash::new(&map());
+        let start = map().slot(slot).offset;
+        flash.flash_serially(start, &in_slot(&good, slot));
+        let both = |flash: &mut StrictFlash| {
+            let node = SlotCheck::new(&map(), slot, "esp8266").run(flash);
+            let boot = spore_boot::check::whole(flash, &map(), slot, PADDED);
+            assert_eq!(node.is_ok(), boot.is_ok(), "{node:?} {boot:?}");
+            if let (Ok(node), Ok(boot)) = (&node, &boot) {
+                assert_eq!(spore_image::payload::Facts::from(&node.header), *boot);
+            }
+            node.is_ok()
+        };
+        assert!(both(&mut flash));
+        for at in (0..256).chain((256..good.len() as u32).step_by(61)) {
+            flash.corrupt(start + at, 0x04);
+            assert!(!both(&mut flash), "{at}");
+            flash.corrupt(start + at, 0x04);
+        }
+        assert_eq!(
+            spore_boot::check::whole(&mut flash, &map(), slot, b"virtual\0\0\0\0\0\0\0\0\0"),
+            Err(spore_boot::SlotFlaw::Image(spore_image::payload::Flaw::Board))
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

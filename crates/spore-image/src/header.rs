@@ -57,6 +57,9 @@ pub const NAME_BYTES: usize = 32;
 /// Bytes a signature covers: everything before it.
 pub const SIGNED_BYTES: usize = 152;
 
+/// Offset of the version, for who reads nothing else.
+pub const VERSION_AT: usize = at::VERSION;
+
 /// Offsets of the fields.
 mod at {
     pub const MAGIC: usize = 0;

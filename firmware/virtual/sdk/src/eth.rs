@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use crate::{
     cell::Locked,
-    frames,
+    cpu, frames,
     guard::COUNTERS,
     rom, share, tasks,
     timer::{self, EtsTimer},
@@ -32,16 +32,15 @@ const INTERRUPT: u32 = 0x4000;
 const WRAP: u32 = 0x2000;
 const PAD_AND_CRC: u32 = 0x1800;
 
-/// Memory where an ESP8266 has none: ring of receive buffers, and the frame being sent. The ring is the air: frames come over the wire
+/// Memory where an ESP8266 has none: ring of receive buffers. The ring is the air: frames come over the wire
 /// of the emulator in bursts, but over the air one after the other.
 const RING: u32 = 0x3FFA_0000;
 const SLOT: u32 = 1600;
 const SLOTS: u32 = 64;
-const SENDING: u32 = RING + SLOTS * SLOT;
 /// Longest frame without check sequence.
 pub const LONGEST: usize = 1514;
 
-const _: () = assert!(SENDING + SLOT <= crate::air::FILE);
+const _: () = assert!(RING + SLOTS * SLOT <= crate::air::FILE);
 /// How long a frame waits for a receive buffer of the SDK, in ms: as long as an access point repeats a frame that nobody acknowledges.
 const REPEATED: u32 = 20;
 
@@ -92,7 +91,7 @@ pub fn begin(mac: [u8; 6]) {
     // All multicast: the air does not choose.
     write(HASH0, u32::MAX);
     write(HASH1, u32::MAX);
-    set_descriptor(0, WRAP, SENDING);
+    set_descriptor(0, WRAP, RING);
     for index in 0..SLOTS {
         offer(index);
     }
@@ -173,14 +172,10 @@ extern "C" fn give_up(_: *mut c_void) {
     }
 }
 
-/// Sends a frame: it is on the wire when this returns.
+/// Sends a frame from where it lies: it is on the wire when this returns.
 pub fn send(frame: &[u8]) {
-    let length = frame.len().min(LONGEST);
-    for (index, byte) in frame.iter().take(length).enumerate() {
-        // SAFETY: hidden memory of this module.
-        unsafe { ((SENDING as usize + index) as *mut u8).write_volatile(*byte) };
-    }
-    let state = crate::cpu::mask();
-    set_descriptor(0, (length as u32) << 16 | OWNED | WRAP | PAD_AND_CRC, SENDING);
-    crate::cpu::restore(state);
+    let length = frame.len().min(LONGEST) as u32;
+    let state = cpu::mask();
+    set_descriptor(0, length << 16 | OWNED | WRAP | PAD_AND_CRC, frame.as_ptr() as u32);
+    cpu::restore(state);
 }

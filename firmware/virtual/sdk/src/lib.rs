@@ -5,6 +5,20 @@
 //! libraries do, and is stricter than they are: whatever would corrupt memory or hang on a chip ends the emulator with a line that
 //! says what the firmware did ([`guard`]). Its radio is QEMU's open_eth and the file `air.txt` ([`air`]).
 //!
+//! # Files of the board
+//!
+//! `air.txt`: access points in reach. `board.txt`: `mac=`; without it the address made up at the first start lies in the file `mac`.
+//!
+//! # What differs from the vendor's
+//!
+//! - The own access point has no clients: what is sent to all is heard by none, what is sent to one is refused.
+//! - A frame is on the wire when `linkoutput` returns; its buffer comes back through `pbuf_free` in the next event of the packet
+//!   processor's task. On a chip both take a millisecond or more.
+//! - Calls with interrupts masked are refused wherever the vendor's code would be in trouble in an interrupt handler: all but
+//!   `system_os_post`, `ets_timer_*`, `system_get_time`, `os_random`, `os_printf_plus`, `system_soft_wdt_feed`, and plain getters.
+//! - `system_restart` restarts 110 ms later, as the vendor's; exceptions and watchdogs at once.
+//! - Access to flash by bytes is not trapped: QEMU cannot (`spore build` looks for it in the machine code).
+//!
 //! # Linking
 //!
 //! - All code of this library belongs into IRAM, as that of libmain; it checks that at its start.

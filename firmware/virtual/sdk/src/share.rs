@@ -74,7 +74,7 @@ pub fn fill(frame: &[u8]) -> Option<(*mut c_void, *mut u8)> {
     })
 }
 
-/// Takes a receive buffer back: `ppRecycleRxPkt`. Its content is gone at once.
+/// Takes a receive buffer back: `ppRecycleRxPkt`. Its content is gone.
 #[unsafe(no_mangle)]
 pub extern "C" fn system_pp_recycle_rx_pkt(handle: *mut c_void) {
     guard::task_only(c"system_pp_recycle_rx_pkt");
@@ -82,7 +82,10 @@ pub extern "C" fn system_pp_recycle_rx_pkt(handle: *mut c_void) {
         for buffer in &mut share.buffers {
             if core::ptr::eq((&raw const *buffer).cast(), handle) {
                 let held = core::mem::replace(&mut buffer.state, FREE) == HELD;
-                buffer.data.fill(0xDD);
+                // Headers at least: whoever goes on reading sees it.
+                if let Some(headers) = buffer.data.get_mut(..64) {
+                    headers.fill(0xDD);
+                }
                 return held;
             }
         }

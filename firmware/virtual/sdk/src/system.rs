@@ -21,15 +21,31 @@ const RTC: u32 = 0x6000_1100;
 const RTC_BLOCKS: u32 = 192;
 const RTC_USER: u32 = 64;
 
-/// Takes the hardware address from `board.txt` (`mac=`), or makes one up.
+/// Takes the hardware address from `board.txt` (`mac=`), else from the file `mac`; if there is none, makes one up and keeps it there.
 pub fn begin() {
     let mut text = [0_u8; 17];
-    let length = spore_hidden::board("mac", &mut text).unwrap_or(0);
-    let mac = text.get(..length).and_then(parse_mac).unwrap_or_else(|| {
+    let length =
+        spore_hidden::board("mac", &mut text).or_else(|| spore_hidden::file_read("mac", 0, &mut text));
+    let mac = text.get(..length.unwrap_or(0)).and_then(parse_mac).unwrap_or_else(|| {
         let [a, b, c, _] = spore_hidden::random().to_le_bytes();
-        [0x02, 0, 0, a, b, c]
+        let mac = [0x02, 0, 0, a, b, c];
+        if !spore_hidden::file_write("mac", false, &write_mac(mac)) {
+            print::print(c"SDK: cannot write the file mac: another address at the next start\n", &[]);
+        }
+        mac
     });
     MAC.set(mac);
+}
+
+/// The text that [`parse_mac`] reads.
+fn write_mac(mac: [u8; 6]) -> [u8; 17] {
+    let mut text = [b':'; 17];
+    for (place, byte) in text.chunks_mut(3).zip(mac) {
+        for (digit, value) in place.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        }
+    }
+    text
 }
 
 /// `02:00:00:12:34:56`.

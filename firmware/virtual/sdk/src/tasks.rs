@@ -74,12 +74,14 @@ extern "C" fn pp_task(event: *mut Event) {
     // SAFETY: the ROM gives a valid event.
     let event = unsafe { *event };
     match event.signal {
-        PP_FEED => dog::feed(),
+        PP_FEED => {
+            dog::feed();
+            guard::check_stack();
+        }
         PP_RECEIVED => eth::drain(),
         PP_SENT => transmit::sent(event.parameter),
         _ => {}
     }
-    guard::check_stack();
 }
 
 /// Queues an event; whether there was room. Interrupts stay as they are, which the ROM's function alone does not do.

@@ -1,0 +1,247 @@
+//! The firmware for ESP8266: compile, link, check, pack.
+
+use super::bill::Bill;
+use super::check::{self, CacheRules, Program, Violation};
+use super::link::{APP, BOOTLOADER, Linker, ROM, SDK, Sdk, text, write};
+use super::{BuildArgs, fresh, tools};
+use crate::context::{Context, PROGRAM};
+use crate::exit::{Failure, Outcome};
+use spore_image::Version;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the chip whose whole content is built.
+const CHIP: u32 = 1 << 20;
+/// Where docs/memory.md keeps the bill.
+const MARKS: (&str, &str) = ("<!-- bill -->\n```\n", "```\n<!-- /bill -->");
+
+/// Files of a build.
+struct Places {
+    firmware: PathBuf,
+    /// What users take.
+    out: PathBuf,
+    /// Objects, maps, scripts.
+    work: PathBuf,
+}
+
+/// Make the firmware and everything that an emulated board needs; the image's path is the last line printed.
+pub fn run(args: &BuildArgs, sdk: &Sdk, context: &mut Context) -> Outcome {
+    if let Sdk::Espressif(folder) = sdk {
+        return Err(Failure::other(format!(
+            "this version of SPORE links no firmware for chips yet, with Espressif's SDK in {}",
+            folder.display()
+        ))
+        .hint(format!("unset ESP8266_SDK_DIR, then {PROGRAM} build makes the firmware for the emulator")));
+    }
+    let firmware = context.root.join("firmware");
+    if !firmware.join("Cargo.toml").exists() {
+        return Err(Failure::other(format!("there is no firmware in {}", context.root.display()))
+            .hint("run this inside SPORE's repository"));
+    }
+    let version = match &args.version {
+        Some(version) => version.clone(),
+        None => Version::parse(env!("CARGO_PKG_VERSION")).map_err(|error| {
+            Failure::other(format!("the version {} is none: {error}", env!("CARGO_PKG_VERSION")))
+        })?,
+    };
+    let out = context.root.join("build").join(sdk.board());
+    let places = Places { firmware, work: out.join("link"), out };
+    std::fs::create_dir_all(&places.work)
+        .map_err(|error| Failure::other(format!("cannot make {}: {error}", places.work.display())))?;
+    context.note(
+        "without Espressif's SDK (ESP8266_SDK_DIR) the firmware is linked with stand-ins, for the emulator",
+    );
+    let bill = match up_to_date(&places, args, &version, context)? {
+        (_, Some(bill)) => bill,
+        (inputs, None) => {
+            let bill = make(&places, args, sdk, &version, context)?;
+            write(&places.out.join("inputs"), inputs.as_bytes())?;
+            bill
+        }
+    };
+    let image = places.out.join("firmware.spore");
+    let image = match &args.output {
+        Some(path) => {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .map_err(|error| Failure::other(format!("cannot make {}: {error}", folder.display())))?;
+            }
+            std::fs::copy(&image, path)
+                .map_err(|error| Failure::other(format!("cannot write {}: {error}", path.display())))?;
+            path.clone()
+        }
+        None => image,
+    };
+    keep(args, context, &bill)?;
+    if context.json {
+        let value = serde_json::from_str::<serde_json::Value>(&text(&places.out.join("bill.json"))?)
+            .map_err(|error| Failure::other(format!("the bill is damaged: {error}")))?;
+        return context
+            .json_line(&serde_json::json!({"path": image, "name": args.name, "version": version.as_str(),
+            "board": sdk.board(), "bill": value}));
+    }
+    Ok(write!(context.out, "{bill}\n{}\n", image.display())?)
+}
+
+/// What decides about a build, as a number, and the last build's bill when that has not changed.
+fn up_to_date(
+    places: &Places,
+    args: &BuildArgs,
+    version: &Version,
+    context: &Context,
+) -> Outcome<(String, Option<String>)> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let crates = ["wire", "image", "boot", "core", "node"]
+        .map(|name| context.root.join(format!("crates/spore-{name}")));
+    let others = ["examples", "Cargo.toml"].map(|name| context.root.join(name));
+    let mut paths = vec![program.as_path(), places.firmware.as_path()];
+    paths.extend(crates.iter().chain(&others).map(PathBuf::as_path));
+    let inputs = fresh::fingerprint(&paths, &[&args.name, version.as_str()])?;
+    let outputs = [
+        "rom.elf",
+        "bootloader.elf",
+        "bootloader.bin",
+        "firmware.elf",
+        "firmware.spore",
+        "chip.bin",
+        "bill.json",
+    ];
+    let fresh = std::fs::read_to_string(places.out.join("inputs")).is_ok_and(|before| before == inputs)
+        && outputs.iter().all(|name| places.out.join(name).exists());
+    let bill = if fresh { std::fs::read_to_string(places.out.join("bill.txt")).ok() } else { None };
+    Ok((inputs, bill))
+}
+
+fn make(
+    places: &Places,
+    args: &BuildArgs,
+    sdk: &Sdk,
+    version: &Version,
+    context: &mut Context,
+) -> Outcome<String> {
+    let _ = std::fs::remove_file(places.out.join("inputs"));
+    tools::need_rust(&places.firmware, context)?;
+    tools::need_binutils(context)?;
+    context.note("compiling the firmware");
+    let env = [("SPORE_BOARD", sdk.board()), ("SPORE_VERSION", version.as_str())];
+    let quiet = context.quiet || !std::io::stderr().is_terminal();
+    let libraries =
+        tools::cargo(&places.firmware, &[APP.package, SDK.package, BOOTLOADER, ROM], &env, quiet)?;
+    context.note("linking");
+    let linker = Linker { firmware: places.firmware.clone(), libraries, work: places.work.clone() };
+    let script = |name: &str| places.firmware.join("link").join(name);
+    let out = |name: &str| places.out.join(name);
+    linker.program(&script("rom-standin.ld"), &[&linker.library(ROM)], false, &out("rom.elf"))?;
+    linker.program(&script("bootloader.ld"), &[&linker.library(BOOTLOADER)], true, &out("bootloader.elf"))?;
+    let (app, stand_in) = (linker.partial(APP)?, linker.partial(SDK)?);
+    let (linked, stays) = linker.firmware(&script("app.ld"), &[&app, &stand_in], &out("firmware.elf"))?;
+
+    context.note("checking");
+    let program = Program::new(&linked);
+    let packed = pack(&out("firmware.elf"), sdk, args, version)?;
+    let bootloader = bootloader_image(&out("bootloader.elf"))?;
+    let mut bill = Bill::new(&program, &stays, APP.object);
+    bill.bootloader = bootloader.len() as u32;
+    bill.relocations = packed.relocations;
+    bill.relocation_table = packed.table;
+    let rules = cache_rules(&script("cache-off.txt"))?;
+    let found = violations(&program, &rules, &bill);
+    let text = bill.text();
+    if !found.is_empty() {
+        let lines: Vec<_> = found.iter().map(|violation| format!("- {violation}")).collect();
+        let message = format!("the firmware must not be used:\n{}", lines.join("\n"));
+        if !args.unchecked {
+            write!(context.out, "{text}")?;
+            return Err(Failure::other(message));
+        }
+        context.note(&message);
+    }
+    write(&out("bootloader.bin"), &bootloader)?;
+    write(&out("firmware.spore"), &packed.image)?;
+    let chip = spore_pack::chip(&bootloader, &packed.image, CHIP)
+        .map_err(|error| Failure::other(format!("cannot make a chip of this: {error}")))?;
+    write(&out("chip.bin"), &chip)?;
+    write(&out("bill.txt"), text.as_bytes())?;
+    let json = serde_json::to_string(&bill)
+        .map_err(|error| Failure::other(format!("cannot write JSON: {error}")))?;
+    write(&out("bill.json"), json.as_bytes())?;
+    Ok(text)
+}
+
+fn violations(program: &Program, rules: &CacheRules, bill: &Bill) -> Vec<Violation> {
+    let mut found = check::arithmetic(program);
+    found.extend(check::narrow(program));
+    found.extend(check::cache_off(program, rules, APP.object));
+    found.extend(check::frames(program, APP.object));
+    found.extend(bill.over());
+    found
+}
+
+fn cache_rules(path: &Path) -> Outcome<CacheRules> {
+    CacheRules::parse(&text(path)?).map_err(|line| {
+        Failure::other(format!("{}: this line says nothing known: {line}", path.display()))
+            .hint("lines are `root FUNCTION` and `hand-off FUNCTION TARGET`")
+    })
+}
+
+fn pack(elf: &Path, sdk: &Sdk, args: &BuildArgs, version: &Version) -> Outcome<spore_pack::Packed> {
+    spore_pack::pack(&read(elf)?, sdk.board(), &args.name, version.clone())
+        .map_err(|error| Failure::other(format!("cannot pack {}: {error}", elf.display())))
+}
+
+fn bootloader_image(elf: &Path) -> Outcome<Vec<u8>> {
+    use spore_pack::{RomFreq, RomMode, RomSize, rom_image};
+    rom_image(&read(elf)?, RomMode::default(), RomSize::default(), RomFreq::default())
+        .map_err(|error| Failure::other(format!("cannot pack {}: {error}", elf.display())))
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Failure::other(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Write the bill to docs/memory.md, or compare it with what is there.
+fn keep(args: &BuildArgs, context: &Context, bill: &str) -> Outcome {
+    if !args.save_bill && !args.check_bill {
+        return Ok(());
+    }
+    let path = context.root.join("docs/memory.md");
+    let page = text(&path)?;
+    let kept = replace(&page, bill).ok_or_else(|| {
+        Failure::other(format!("{} has no place for the bill", path.display()))
+            .hint(format!("it lies between the lines {:?} and {:?}", MARKS.0, MARKS.1))
+    })?;
+    if args.save_bill {
+        return write(&path, kept.as_bytes());
+    }
+    if kept == page {
+        return Ok(());
+    }
+    let before: Vec<_> = page.lines().collect();
+    let news: Vec<_> = bill.lines().filter(|line| !before.contains(line)).take(20).collect();
+    Err(Failure::other(format!(
+        "docs/memory.md keeps another bill than this build's; new lines:\n{}",
+        news.join("\n")
+    ))
+    .hint(format!("{PROGRAM} build --save-bill, and commit docs/memory.md")))
+}
+
+/// The page with this bill in the place of its own.
+fn replace(page: &str, bill: &str) -> Option<String> {
+    let (before, rest) = page.split_once(MARKS.0)?;
+    let (_, after) = rest.split_once(MARKS.1)?;
+    Some(format!("{before}{}{bill}{}{after}", MARKS.0, MARKS.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bill_has_its_place() {
+        let page = "# Memory\n\n<!-- bill -->\n```\nold\n```\n<!-- /bill -->\n\nEnd.\n";
+        let new = replace(page, "new\nlines\n").unwrap();
+        assert_eq!(new, "# Memory\n\n<!-- bill -->\n```\nnew\nlines\n```\n<!-- /bill -->\n\nEnd.\n");
+        assert_eq!(replace(&new, "old\n").unwrap(), page);
+        assert_eq!(replace("# Memory\n", "x"), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! `spore build`: make a firmware image.
+
+mod bill;
+mod check;
+mod disasm;
+mod elf;
+mod esp8266;
+mod flow;
+mod fresh;
+mod link;
+mod map;
+mod place;
+mod stack;
+mod tools;
+mod virtual_board;
+
+use crate::context::Context;
+use crate::exit::{Failure, Outcome};
+use clap::Args;
+use link::Sdk;
+use spore_image::{Act, VIRTUAL_BOARD, Version};
+use std::path::PathBuf;
+
+/// Arguments of `spore build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// Board the image is for: esp8266, virtual
+    #[arg(long, default_value = "esp8266")]
+    board: String,
+    /// Version of the image, such as 1.2.0; for virtual nodes it must be given [default: SPORE's]
+    #[arg(long)]
+    version: Option<Version>,
+    /// Name of the firmware
+    #[arg(long, default_value = "spore")]
+    name: String,
+    /// What a virtual node does that runs it: healthy, crash, hang, no-network
+    #[arg(long, default_value = "healthy", value_parser = virtual_board::behaviour, hide_default_value = true)]
+    behaviour: Act,
+    /// How large a virtual node's image is
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(512..=4_194_304))]
+    size: u32,
+    /// File to write [default: build/esp8266-qemu/firmware.spore, build/<name>-virtual-<version>.img]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the bill of the firmware's memory to docs/memory.md
+    #[arg(long)]
+    save_bill: bool,
+    /// Fail when docs/memory.md keeps another bill than this build's
+    #[arg(long, hide = true)]
+    check_bill: bool,
+    /// Write the firmware although a check found something
+    #[arg(long, hide = true)]
+    unchecked: bool,
+}
+
+/// Make the image; its path is the last line printed.
+pub fn run(args: &BuildArgs, context: &mut Context) -> Outcome {
+    match args.board.as_str() {
+        VIRTUAL_BOARD => virtual_board::run(args, context),
+        "esp8266" => {
+            let folder = context.env.get("ESP8266_SDK_DIR").filter(|setting| !setting.value.is_empty());
+            let sdk = folder.map_or(Sdk::StandIn, |setting| Sdk::Espressif(context.root.join(setting.value)));
+            esp8266::run(args, &sdk, context)
+        }
+        "esp8266-qemu" => esp8266::run(args, &Sdk::StandIn, context),
+        board => Err(Failure::other(format!("there is no board {board:?}")).hint("boards: esp8266, virtual")),
+    }
+}
