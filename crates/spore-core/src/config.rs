@@ -415,7 +415,9 @@ mod tests {
         }
         for stored in [Stored::from(Config::new()), Stored::from(config)] {
             let Stored::V1(borrowed) = &stored;
-            assert_eq!(postcard::to_vec::<_, 512>(&StoredRef::V1(borrowed)), postcard::to_vec(&stored));
+            let (mut one, mut two) = ([0; 512], [0; 512]);
+            let borrowed = postcard::to_slice(&StoredRef::V1(borrowed), &mut one);
+            assert_eq!(borrowed, postcard::to_slice(&stored, &mut two));
             let mut buf = [0; 1024];
             let bytes = postcard::to_slice(&stored, &mut buf).unwrap();
             assert_eq!(bytes[0], 0, "the first byte is the schema");

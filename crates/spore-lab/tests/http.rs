@@ -7,6 +7,7 @@ use common::{Sim, is_error};
 use embassy_time::{Duration, Instant};
 use serde_json::Value;
 use spore_lan::http::Response;
+use spore_node::limits::HTTP_CONNECTIONS;
 
 fn sim(seed: u64) -> Sim {
     let sim = Sim::new(1, seed);
@@ -171,10 +172,10 @@ fn slow_clients_are_cut_off() {
 }
 
 #[test]
-fn the_fifth_client_is_told_to_come_again() {
+fn a_client_too_many_is_told_to_come_again() {
     let sim = sim(55);
     for round in 0..3 {
-        let silent: Vec<_> = (0..4).map(|_| sim.connect(0)).collect();
+        let silent: Vec<_> = (0..HTTP_CONNECTIONS).map(|_| sim.connect(0)).collect();
         for _ in 0..3 {
             let response = sim.request(0, "GET", "/api/node/status", &[], &[]);
             assert_eq!(response.status, 503, "round {round}");
@@ -193,8 +194,8 @@ fn the_fifth_client_is_told_to_come_again() {
         });
         println!("round {round}: free again after {millis} ms");
     }
-    // Four WebSockets are four connections; one that goes makes room.
-    let mut sockets: Vec<_> = (0..4).map(|_| sim.websocket(0)).collect();
+    // A WebSocket is a connection; one that goes makes room.
+    let mut sockets: Vec<_> = (0..HTTP_CONNECTIONS).map(|_| sim.websocket(0)).collect();
     assert_eq!(sim.request(0, "GET", "/", &[], &[]).status, 503);
     sockets.pop();
     sim.eventually(30, "a place is free", |sim| {

@@ -18,7 +18,7 @@
 //!
 //! A member that speaks only text may have to be asked over HTTP what it offers. Its answer is read as it streams in,
 //! in constant memory, by [`status::StatusReader`] on top of [`json::Scanner`]. The node's own HTTP side is helped by
-//! [`form`], [`multipart`] and the guard [`http_head`].
+//! [`http_head`], [`form`] and [`multipart`].
 //!
 //! `docs/protocol.md` has every datagram as a table.
 //!
@@ -45,7 +45,6 @@ pub mod text;
 pub use details::Details;
 pub use error::{BufferFull, DecodeError};
 pub use event::{Event, EventBody, EventError, EventId};
-pub use http_head::HeadGuard;
 pub use multipart::Multipart;
 pub use names::{Hostname, Labels, Method, NameError, Short, shorten};
 pub use status::{Found, StatusReader};

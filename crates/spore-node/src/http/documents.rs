@@ -22,7 +22,10 @@ pub type Json<'j, 'b> = JsonWriter<&'j mut Text<'b>>;
 pub type More = Result<bool, fmt::Error>;
 
 /// A document, and how far it has been written. Numbers count pieces.
-#[derive(Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it lies where it is used, and there is nowhere else for it to lie"
+)]
 pub enum Document {
     /// `GET /api/node/status`
     Status(u16),

@@ -1,7 +1,6 @@
 //! From a request to an answer: driven by the tables of routes and services.
 
 use super::documents::Document;
-use super::head::{self, Fault, Head};
 use super::params::{Announced, ParamsError};
 use super::routes::{ROUTES, Route};
 use super::text::Text;
@@ -20,6 +19,7 @@ use core::task::Poll;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
+use spore_wire::http_head::{self, Fault, Head};
 
 /// Room in a buffer for an answer's head and a chunk's length; the body follows.
 const ROOM: usize = 256;
@@ -189,7 +189,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         let mut deadline = Instant::now() + patience;
         loop {
             let first = filled == 0;
-            let collect = |bytes: &mut [u8]| head::collect(buffer, &mut filled, bytes);
+            let collect = |bytes: &mut [u8]| http_head::collect(buffer, &mut filled, bytes);
             match with_deadline(deadline, socket.read_with(collect)).await {
                 Ok(Ok(true)) => return Ok((filled, deadline)),
                 Ok(Ok(false)) if filled == buffer.len() => return Ok((0, deadline)),

@@ -5,7 +5,6 @@
 
 mod documents;
 mod exchange;
-mod head;
 mod members;
 pub mod params;
 mod routes;

@@ -14,6 +14,8 @@
 const KEY: usize = 24;
 /// What the server adds to it.
 const SUFFIX: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Bits that are hashed.
+const BITS: u64 = (KEY + SUFFIX.len()) as u64 * 8;
 /// Bytes of the proof.
 pub const PROOF: usize = 28;
 
@@ -24,7 +26,7 @@ pub fn proof(key: &str) -> Option<[u8; PROOF]> {
     let mut blocks = [0u8; 128];
     let message = key.iter().chain(SUFFIX).chain(&[0x80]);
     blocks.iter_mut().zip(message).for_each(|(place, byte)| *place = *byte);
-    let bits = ((KEY + SUFFIX.len()) as u64 * 8).to_be_bytes();
+    let bits = BITS.to_be_bytes();
     blocks.iter_mut().rev().zip(bits.iter().rev()).for_each(|(place, byte)| *place = *byte);
     let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     for block in blocks.chunks_exact(64) {
