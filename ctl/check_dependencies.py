@@ -23,6 +23,7 @@ LAYERS = {
     "spore-image": set(),
     "spore-core": {"spore-wire", "spore-image"},
     "spore-boot": {"spore-wire", "spore-image"},
+    "spore-pack": {"spore-image", "spore-boot"},
     "spore-node": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
     "spore-lan": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
     "hello": {"spore-node"},
@@ -30,6 +31,7 @@ LAYERS = {
     "spore-lab": {"spore-wire", "spore-image", "spore-core", "spore-boot", "spore-node", "spore-lan", "hello", "relay"},
     "spore": {
         "spore-wire", "spore-image", "spore-core", "spore-boot", "spore-node", "spore-lan", "spore-lab", "hello", "relay",
+        "spore-pack",
     },
 }  # fmt: skip
 

@@ -89,6 +89,12 @@ spore() {
   "$root/ctl.sh" --version && export SPORE="$target/release/spore"
 }
 
+# The emulator, the tools that the firmware is built with, and the firmware, checked.
+emulated() {
+  need qemu-system-xtensa qemu-system-misc && need xtensa-lx106-elf-ld binutils-xtensa-lx106 &&
+    need xtensa-lx106-elf-gcc gcc-xtensa-lx106 && spore && "$SPORE" build
+}
+
 # Runs pytest, after the words given in `wrap` (a namespace, say). What it counted goes into <suite>.*.xml.
 run_pytest() {
   # shellcheck disable=SC2086 # a list of words, or none

@@ -21,7 +21,7 @@
 
 use crate::check::{SlotCheck, SlotFault};
 use crate::choose::choose;
-use crate::record::LastUpdate;
+use crate::record::{Entry, LastUpdate};
 use core::fmt;
 use embedded_storage::nor_flash::NorFlash;
 use spore_image::{FlashMap, Header, Slot};
@@ -91,12 +91,14 @@ pub fn select<F: NorFlash>(
     cause: ResetCause,
 ) -> Result<Boot, NoBootableSlot> {
     let check = |flash: &mut F, slot: Slot| SlotCheck::new(map, slot, board).run(flash);
-    let choice = choose(flash, map, cause, check).map_err(|[a, b]| NoBootableSlot { a, b })?;
+    let mut entry = Entry::first();
+    let choice = choose(flash, map, cause, &mut entry, check).map_err(|[a, b]| NoBootableSlot { a, b })?;
+    let record = entry.record();
     Ok(Boot {
         slot: choice.slot,
         trial: choice.trial,
-        boot_count: choice.boot_count(),
-        last_update: choice.last_update(),
+        boot_count: record.boot_count,
+        last_update: record.last_update,
         update_ended: choice.update_ended,
         header: choice.image.header,
     })

@@ -10,9 +10,13 @@
 use crate::{PAGE, Page, read};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlashErrorKind, ReadNorFlash};
+use spore_image::hash::PageHash;
 use spore_image::header::{BOARD_BYTES, View};
-use spore_image::payload::{Facts, Flaw, PayloadCheck};
-use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Slot, Verified, Verifier};
+use spore_image::memory::SEGMENT_BYTES;
+use spore_image::payload::{Facts, Flaw};
+use spore_image::{
+    FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Segment, Slot, Verified, Verifier,
+};
 
 /// Why a slot cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,33 +138,67 @@ impl From<Flaw> for SlotFlaw {
 }
 
 /// [`SlotCheck`] at once and in little code, for a bootloader: what an image that is executed on this board (its name padded
-/// with zeros) says about its payload, if it is whole. Name and signature are not looked at.
+/// with zeros) says about its payload, if it is whole. Name, signature and relocation table are not looked at: the SHA-256
+/// is that of an image that was judged when it was built and when it was installed.
 pub fn whole<F: ReadNorFlash>(
     flash: &mut F,
     map: &FlashMap,
     slot: Slot,
     board: &[u8; BOARD_BYTES],
 ) -> Result<Facts, SlotFlaw> {
+    let mut head = Page([0; PAGE]);
     let mut page = Page([0; PAGE]);
     let start = map.slot(slot).offset;
-    read(flash, start, &mut page.0)?;
-    let view = View::new(&page.0).ok_or(SlotFlaw::Flash)?;
+    read(flash, start, &mut head.0)?;
+    let view = View::new(&head.0).ok_or(SlotFlaw::Flash)?;
     let facts = Facts::read(&view, board, map.slot_bytes())?;
-    let payload = start.saturating_add(HEADER_BYTES as u32);
-    let mut check = PayloadCheck::new(facts);
+    let payload = start.wrapping_add(PAGE as u32);
+    let end = payload.wrapping_add(facts.payload_length);
+    let mut hash = PageHash::new();
     let mut relocator = Relocator::new(map, facts.relocations);
-    while check.missing() > 0 {
-        // Whole pages are read; the slot ends on a sector, so that these are always there.
-        read(flash, payload.saturating_add(check.received()), &mut page.0)?;
+    let mut at = payload;
+    loop {
+        // Whole pages are read; the slot ends on a sector, so that what is hashed is always there. What is behind a
+        // slot is another or the record.
+        read(flash, at, &mut page.0)?;
         if slot == Slot::B && facts.relocations > 0 {
-            relocator
-                .piece(&mut page.0, |offset, bytes| read(flash, payload.saturating_add(offset), bytes))?;
+            relocator.piece(&mut page.0, |offset, bytes| read(flash, payload.wrapping_add(offset), bytes))?;
         }
-        check.take(page.0.get(..check.missing() as usize).unwrap_or(&page.0))?;
+        let next = at.wrapping_add(PAGE as u32);
+        if next > end {
+            break;
+        }
+        hash.page(&page.0);
+        at = next;
     }
-    check.finish()?;
+    if !hash.matches(&mut page.0, facts.payload_length, &view.sha256()) {
+        return Err(SlotFlaw::Image(Flaw::Checksum));
+    }
+    // Who has flashed this image serially has judged nothing.
+    for index in 0..facts.segments.count {
+        if !segment(flash, payload, &facts, index)?.is_loadable(facts.payload_length) {
+            return Err(SlotFlaw::Image(Flaw::Memory));
+        }
+    }
     Ok(facts)
 }
+
+/// The RAM segment with this index, of the payload at this offset of the flash.
+pub fn segment<F: ReadNorFlash>(
+    flash: &mut F,
+    payload: u32,
+    facts: &Facts,
+    index: u32,
+) -> Result<Segment, SlotFlaw> {
+    let mut entry = Entry([0; SEGMENT_BYTES]);
+    let offset = facts.segments.offset.wrapping_add(index.wrapping_mul(SEGMENT_BYTES as u32));
+    read(flash, payload.wrapping_add(offset), &mut entry.0)?;
+    Ok(Segment::parse(&entry.0))
+}
+
+/// An entry of the segment table on a word boundary.
+#[repr(align(4))]
+struct Entry([u8; SEGMENT_BYTES]);
 
 /// The header in a slot, its payload unchecked.
 pub(crate) fn header<F: ReadNorFlash>(

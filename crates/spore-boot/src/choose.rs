@@ -8,11 +8,8 @@
 )]
 
 use crate::boot::{MAX_CRASHES, MAX_STARTS, ResetCause};
-use crate::record::{self, Entry, LastUpdate, Outcome, Reason, RecordError};
-use crate::{PAGE, Page, read};
-use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
-use spore_image::header::{MAGIC, View};
-use spore_image::version::VERSION_BYTES;
+use crate::record::{self, Entry, Outcome, Reason, RecordError};
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 use spore_image::{FlashMap, Slot};
 
 /// What was chosen.
@@ -26,88 +23,82 @@ pub struct Choice<I> {
     pub trial: bool,
     /// Whether an update ended at this very start, by going back.
     pub update_ended: bool,
-    entry: Entry,
-}
-
-impl<I> Choice<I> {
-    /// Starts since the flash was new, this one included.
-    pub fn boot_count(&self) -> u32 {
-        self.entry.boot_count()
-    }
-
-    /// How the last update ended.
-    pub fn last_update(&self) -> Option<LastUpdate> {
-        self.entry.record().last_update
-    }
 }
 
 /// Chooses the slot to start and writes down that it is started: [`crate::select`] with a check of one's own, which says
-/// what is in a slot if that can be started.
+/// what is in a slot if that can be started. `entry` becomes what was written.
 ///
 /// Fails when neither can: with what the check said about slot A and slot B.
 pub fn choose<F: NorFlash, I, E: From<NorFlashErrorKind>>(
     flash: &mut F,
     map: &FlashMap,
     cause: ResetCause,
+    entry: &mut Entry,
     mut check: impl FnMut(&mut F, Slot) -> Result<I, E>,
 ) -> Result<Choice<I>, [E; 2]> {
-    let before = match record::scan(flash, map) {
-        Ok(found) => found.newest().copied(),
-        Err(RecordError::Flash(kind)) => return Err([kind.into(), kind.into()]),
-        Err(RecordError::Worn) => {
-            return Err([NorFlashErrorKind::Other.into(), NorFlashErrorKind::Other.into()]);
+    let known = match record::newest(flash, map, entry) {
+        Ok(known) => known,
+        Err(error) => {
+            let kind = match error {
+                RecordError::Flash(kind) => kind,
+                RecordError::Worn => NorFlashErrorKind::Other,
+            };
+            return Err([kind.into(), kind.into()]);
         }
     };
-    let mut entry = before.unwrap_or(Entry::first(Slot::A));
+    if !known {
+        *entry = Entry::first();
+    }
     let active = entry.active();
-    let failed = failed(&entry, cause);
+    let failed = failed(entry, cause);
     let first = if failed.is_some() { active.other() } else { active };
-    let image = match check(flash, first) {
-        Ok(image) => {
-            match (failed, entry.trial()) {
-                (Some(reason), _) => entry.revert(reason),
-                (None, Some((starts, crashes))) => {
-                    let crashes = crashes.saturating_add(u8::from(starts > 0 && is_crash(cause)));
-                    entry.set_trial(Some((starts.saturating_add(1), crashes)));
-                }
-                (None, None) => {}
-            }
-            image
-        }
+    let (mut slot, mut image, why) = match check(flash, first) {
+        Ok(image) => (first, image, failed),
         Err(fault) => match check(flash, first.other()) {
             Ok(image) => {
-                if before.is_none() {
-                    entry.set_active(first.other());
-                } else if failed.is_none() {
-                    entry.revert(Reason::ImageDamaged);
-                } else {
-                    // Nothing to go back to: some image is better than none.
-                    entry.set_trial(None);
-                    if entry.has_update() {
-                        entry.end_update(Outcome::Confirmed, Reason::NothingToRevertTo);
-                    }
-                }
-                image
+                let none = Reason::NothingToRevertTo;
+                (first.other(), image, Some(if failed.is_some() { none } else { Reason::ImageDamaged }))
             }
             Err(other) if first == Slot::A => return Err([fault, other]),
             Err(other) => return Err([other, fault]),
         },
     };
-    // Of a damaged image the header may still be legible, and with it the version.
-    if before.is_some() && entry.active() != active && !entry.has_version() {
-        entry.set_version(&version(flash, map, active).unwrap_or_default());
+    let mut update_ended = false;
+    match why {
+        _ if !known => entry.set_active(slot),
+        None => {
+            if let Some((starts, crashes)) = entry.trial() {
+                let crashes = crashes.saturating_add(u8::from(starts > 0 && is_crash(cause)));
+                entry.set_trial(Some((starts.saturating_add(1), crashes)));
+            }
+        }
+        // Some image is better than none.
+        Some(Reason::NothingToRevertTo) => {
+            entry.set_trial(None);
+            if entry.has_update() {
+                entry.end_update(Outcome::Confirmed, Reason::NothingToRevertTo);
+                update_ended = true;
+            }
+        }
+        Some(reason) => {
+            entry.revert(reason);
+            update_ended = true;
+            // Of a damaged image the header may still be legible, and with it the version.
+            if !entry.has_version() {
+                entry.read_version(flash, map, active);
+            }
+        }
     }
-    let update_ended = before.is_some_and(|before| !entry.same_update(&before));
     entry.count_start();
-    let written = record::append(flash, map, &mut entry);
-    let (slot, trial) = (entry.active(), entry.trial().is_some());
-    if trial
-        && written.is_err()
-        && let Ok(image) = check(flash, slot.other())
+    let mut trial = entry.trial().is_some();
+    // An image on trial that cannot be counted is not started, if there is another.
+    if record::append(flash, map, entry).is_err()
+        && trial
+        && let Ok(other) = check(flash, slot.other())
     {
-        return Ok(Choice { slot: slot.other(), image, trial: false, update_ended, entry });
+        (slot, image, trial) = (slot.other(), other, false);
     }
-    Ok(Choice { slot, image, trial, update_ended, entry })
+    Ok(Choice { slot, image, trial, update_ended })
 }
 
 /// Whether the trial has failed by now.
@@ -130,16 +121,4 @@ fn failed(entry: &Entry, cause: ResetCause) -> Option<Reason> {
 
 fn is_crash(cause: ResetCause) -> bool {
     matches!(cause, ResetCause::Watchdog | ResetCause::Exception)
-}
-
-/// The version in the header of a slot, padded with zeros, if that header is legible.
-pub(crate) fn version<F: ReadNorFlash>(
-    flash: &mut F,
-    map: &FlashMap,
-    slot: Slot,
-) -> Option<[u8; VERSION_BYTES]> {
-    let mut page = Page([0; PAGE]);
-    read(flash, map.slot(slot).offset, &mut page.0).ok()?;
-    let view = View::new(&page.0)?;
-    (view.magic() == MAGIC && view.checksum() == view.computed_checksum()).then(|| view.version())
 }

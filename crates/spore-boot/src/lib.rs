@@ -19,7 +19,6 @@ pub mod choose;
 pub mod install;
 pub mod manage;
 pub mod record;
-pub mod recovery;
 pub mod rtc;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -29,7 +28,7 @@ pub use check::{SlotCheck, SlotFault, SlotFlaw};
 pub use choose::{Choice, choose};
 pub use install::{InstallError, InstallFault, Installed, Installer};
 pub use manage::{RevertError, SlotState, SlotStatus, Status, confirm, revert, status};
-pub use record::{LastUpdate, Outcome, Reason, Record, RecordError, State};
+pub use record::{Entry, LastUpdate, Outcome, Reason, Record, RecordError, State};
 pub use rtc::{Crash, CrashKind, Handoff, Request, Reset, TaskName};
 
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
@@ -65,5 +64,5 @@ pub(crate) fn program<F: NorFlash>(
 /// Erases the sector that begins at `offset`.
 pub(crate) fn erase<F: NorFlash>(flash: &mut F, offset: u32) -> Result<(), NorFlashErrorKind> {
     const { assert!(F::ERASE_SIZE == spore_image::SECTOR as usize, "spore-boot erases 4096-byte sectors") }
-    flash.erase(offset, offset.saturating_add(spore_image::SECTOR)).map_err(|error| error.kind())
+    flash.erase(offset, offset.wrapping_add(spore_image::SECTOR)).map_err(|error| error.kind())
 }

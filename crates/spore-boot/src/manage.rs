@@ -8,8 +8,7 @@
 )]
 
 use crate::check::{SlotCheck, SlotFault, header};
-use crate::choose::version;
-use crate::record::{self, LastUpdate, Outcome, Reason, RecordError, State};
+use crate::record::{self, Entry, LastUpdate, Outcome, Reason, RecordError, State};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use spore_image::{FlashMap, Header, Slot};
@@ -67,11 +66,14 @@ impl From<RecordError> for RevertError {
 ///
 /// Reads the whole slot before it returns; use it where a second of work does no harm.
 pub fn revert<F: NorFlash>(flash: &mut F, map: &FlashMap, board: &str) -> Result<Slot, RevertError> {
-    let mut entry = *record::scan(flash, map)?.newest().ok_or(RevertError::NoRecord)?;
+    let mut entry = Entry::first();
+    if !record::newest(flash, map, &mut entry)? {
+        return Err(RevertError::NoRecord);
+    }
     let left = entry.active();
     SlotCheck::new(map, left.other(), board).run(flash).map_err(RevertError::NothingThere)?;
     entry.revert(Reason::Requested);
-    entry.set_version(&version(flash, map, left).unwrap_or_default());
+    entry.read_version(flash, map, left);
     record::append(flash, map, &mut entry)?;
     Ok(entry.active())
 }

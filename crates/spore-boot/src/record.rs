@@ -20,7 +20,7 @@
 //! | 14 | 1 | reason code (see [`Reason`]) |
 //! | 15 | 1 | count that belongs to the reason |
 //! | 16 | 24 | version of the last update, zero-padded text; zero: not known |
-//! | 40 | 20 | reserved, zero |
+//! | 40 | 20 | reserved: written as zero, not looked at |
 //! | 60 | 4 | CRC-32 (ISO-HDLC) of bytes 0 to 59 |
 //!
 //! Wear: one entry a start and about three an update, so a sector is erased once in 128 starts; 100,000 erasures last
@@ -36,6 +36,7 @@
 use crate::{erase, program, read as read_flash};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
+use spore_image::header::VERSION_AT;
 use spore_image::version::VERSION_BYTES;
 use spore_image::{FlashMap, SECTOR, Slot, Version, crc32};
 
@@ -202,7 +203,7 @@ impl From<NorFlashErrorKind> for RecordError {
 /// An entry on a word boundary: the record as it lies in flash, which is all that the choice of a slot needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(align(4))]
-pub(crate) struct Entry([u8; ENTRY_BYTES]);
+pub struct Entry([u8; ENTRY_BYTES]);
 
 /// Offsets of the fields.
 mod at {
@@ -217,21 +218,23 @@ mod at {
     pub const COUNT: usize = 15;
     pub const VERSION: usize = 16;
 }
-const RESERVED_BYTES: usize = 20;
 
 impl Entry {
-    const BLANK: Self = Self([0xFF; ENTRY_BYTES]);
+    /// The first of a new chip: never started, slot A, confirmed, without an update.
+    pub fn first() -> Self {
+        let mut bytes = [0; ENTRY_BYTES];
+        bytes[at::FORMAT] = FORMAT;
+        Self(bytes)
+    }
 
-    /// The first of a new chip: never started, confirmed, without an update.
-    pub(crate) fn first(active: Slot) -> Self {
-        let mut entry = Self([0; ENTRY_BYTES]);
-        entry.0[at::FORMAT] = FORMAT;
-        entry.set_active(active);
-        entry
+    /// Whether nothing was programmed there.
+    fn is_blank(&self) -> bool {
+        self.0.iter().all(|byte| *byte == 0xFF)
     }
 
     fn emit(record: &Record) -> Self {
-        let mut entry = Self::first(record.active);
+        let mut entry = Self::first();
+        entry.set_active(record.active);
         entry.set_word(at::BOOT_COUNT, record.boot_count);
         entry.set_trial(match record.state {
             State::Confirmed => None,
@@ -274,11 +277,14 @@ impl Entry {
         }
     }
 
+    // Both are used often, and the bootloader has 8 KB.
+    #[inline(never)]
     fn word(&self, offset: usize) -> u32 {
         let bytes = self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied();
         u32::from_le_bytes(bytes.unwrap_or_default())
     }
 
+    #[inline(never)]
     fn set_word(&mut self, offset: usize, value: u32) {
         if let Some(to) = self.0.get_mut(offset..).and_then(|rest| rest.first_chunk_mut()) {
             *to = value.to_le_bytes();
@@ -301,24 +307,22 @@ impl Entry {
 
     /// Whether the entry is whole.
     fn is_valid(&self) -> bool {
-        let reserved = self.0.iter().rev().skip(ENTRY_BYTES.saturating_sub(COVERED)).take(RESERVED_BYTES);
         self.word(COVERED) == self.checksum()
             && self.0[at::FORMAT] == FORMAT
             && self.0[at::ACTIVE] < 2
             && self.0[at::TRIAL] < 2
             && self.0[at::OUTCOME] < 4
             && self.0[at::REASON] < REASONS
-            && reserved.fold(0, |any, byte| any | byte) == 0
     }
 
     /// Starts since the flash was new.
-    pub(crate) fn boot_count(&self) -> u32 {
+    pub fn boot_count(&self) -> u32 {
         self.word(at::BOOT_COUNT)
     }
 
     /// Counts a start.
     pub(crate) fn count_start(&mut self) {
-        self.set_word(at::BOOT_COUNT, self.boot_count().saturating_add(1));
+        self.set_word(at::BOOT_COUNT, self.boot_count().wrapping_add(1));
     }
 
     /// The slot that runs.
@@ -359,11 +363,6 @@ impl Entry {
         self.0[at::COUNT] = count;
     }
 
-    /// Whether both tell the same of the last update.
-    pub(crate) fn same_update(&self, other: &Self) -> bool {
-        self.0.get(at::OUTCOME..COVERED) == other.0.get(at::OUTCOME..COVERED)
-    }
-
     /// Whether the version of the last update is known.
     pub(crate) fn has_version(&self) -> bool {
         self.0[at::VERSION] != 0
@@ -373,6 +372,16 @@ impl Entry {
     pub(crate) fn set_version(&mut self, version: &[u8; VERSION_BYTES]) {
         for (to, from) in self.0.iter_mut().skip(at::VERSION).zip(version) {
             *to = *from;
+        }
+    }
+
+    /// Takes the version from the header in a slot. What cannot be read or is no version is one that is not known.
+    pub(crate) fn read_version<F: ReadNorFlash>(&mut self, flash: &mut F, map: &FlashMap, slot: Slot) {
+        let version = self.0.get_mut(at::VERSION..).and_then(|rest| rest.first_chunk_mut::<VERSION_BYTES>());
+        if let Some(version) = version {
+            let from = map.slot(slot).offset.wrapping_add(VERSION_AT as u32);
+            // An error leaves what was there, which is not known either.
+            read_flash(flash, from, version).unwrap_or_default();
         }
     }
 
@@ -388,58 +397,67 @@ impl Entry {
     }
 }
 
-/// What a look through both sectors finds.
-pub(crate) struct Scan {
-    /// The newest valid entry, and its sector (0 or 1); without, [`NO_SECTOR`] and a blank entry.
-    newest: Entry,
+/// Where a look through both sectors finds the newest valid entry.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its sector, 0 or 1; [`NO_SECTOR`] if there is none.
     sector: u32,
-    /// Index behind the last entry that is not blank, in the sector of the newest.
+    /// Index behind the last entry of that sector that is not blank.
     next: u32,
 }
 
 const NO_SECTOR: u32 = 2;
 
-impl Scan {
-    /// The newest valid entry, if there is one.
-    pub(crate) fn newest(&self) -> Option<&Entry> {
-        (self.sector != NO_SECTOR).then_some(&self.newest)
-    }
-}
-
 fn offset(map: &FlashMap, sector: u32, entry: u32) -> u32 {
-    let bytes = entry.saturating_mul(SECTOR / ENTRIES);
-    map.record().offset.saturating_add(sector.saturating_mul(SECTOR)).saturating_add(bytes)
+    let bytes = entry.wrapping_mul(SECTOR / ENTRIES);
+    map.record().offset.wrapping_add(sector.wrapping_mul(SECTOR)).wrapping_add(bytes)
 }
 
-pub(crate) fn scan<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Scan, RecordError> {
-    let mut found = Scan { newest: Entry::BLANK, sector: NO_SECTOR, next: 0 };
+/// Looks for the newest valid entry; `newest` becomes it if there is one.
+fn scan<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    newest: &mut Entry,
+) -> Result<Place, NorFlashErrorKind> {
+    let mut place = Place { sector: NO_SECTOR, next: 0 };
+    let mut entry = Entry::first();
     for sector in 0..2 {
         let mut behind = 0;
         // From the end, because sequence numbers only grow within a sector: the first valid entry is its newest.
         for index in (0..ENTRIES).rev() {
-            let mut entry = Entry::BLANK;
             read_flash(flash, offset(map, sector, index), &mut entry.0)?;
-            if entry == Entry::BLANK {
+            if entry.is_blank() {
                 continue;
             }
-            behind = behind.max(index.saturating_add(1));
+            behind = behind.max(index.wrapping_add(1));
             if entry.is_valid() {
-                if found.sector == NO_SECTOR || entry.sequence() > found.newest.sequence() {
-                    found = Scan { newest: entry, sector, next: 0 };
+                if place.sector == NO_SECTOR || entry.sequence() > newest.sequence() {
+                    *newest = entry;
+                    place.sector = sector;
                 }
                 break;
             }
         }
-        if found.sector == sector {
-            found.next = behind;
+        if place.sector == sector {
+            place.next = behind;
         }
     }
-    Ok(found)
+    Ok(place)
+}
+
+/// Whether there is a valid entry; `entry` becomes the newest.
+pub(crate) fn newest<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    entry: &mut Entry,
+) -> Result<bool, RecordError> {
+    Ok(scan(flash, map, entry)?.sector != NO_SECTOR)
 }
 
 /// The newest valid entry; `None` on a new chip, or when both sectors are damaged.
 pub fn read<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Option<Record>, RecordError> {
-    Ok(scan(flash, map)?.newest().map(Entry::record))
+    let mut entry = Entry::first();
+    Ok(newest(flash, map, &mut entry)?.then(|| entry.record()))
 }
 
 /// Makes `record` the newest entry. Until this returns, a reader finds either the entry before or this one.
@@ -456,9 +474,11 @@ pub(crate) fn append<F: NorFlash>(
     map: &FlashMap,
     entry: &mut Entry,
 ) -> Result<(), RecordError> {
-    let Scan { newest, sector, next } = scan(flash, map)?;
+    // Sequence number 0, in case there is none.
+    let mut newest = Entry::first();
+    let Place { sector, next } = scan(flash, map, &mut newest)?;
     let known = sector != NO_SECTOR;
-    entry.seal(if known { newest.sequence().saturating_add(1) } else { 1 });
+    entry.seal(newest.sequence().wrapping_add(1));
     if known && next < ENTRIES && place(flash, offset(map, sector, next), entry)? {
         return Ok(());
     }
@@ -478,7 +498,7 @@ pub(crate) fn append<F: NorFlash>(
 /// Programs an entry and says whether it reads back.
 fn place<F: NorFlash>(flash: &mut F, offset: u32, entry: &Entry) -> Result<bool, RecordError> {
     program(flash, offset, &entry.0)?;
-    let mut back = Entry::BLANK;
+    let mut back = Entry::first();
     read_flash(flash, offset, &mut back.0)?;
     Ok(back == *entry)
 }
@@ -516,7 +536,7 @@ mod tests {
 
     #[test]
     fn what_no_version_of_this_writes_is_not_believed() {
-        for (at, value) in [(8, 2), (9, 2), (10, 2), (13, 4), (14, 7), (40, 1), (59, 1)] {
+        for (at, value) in [(8, 2), (9, 2), (10, 2), (13, 4), (14, 7)] {
             let mut entry = Entry::emit(&record(1));
             entry.0[at] = value;
             entry.seal(1);
@@ -532,7 +552,7 @@ mod tests {
         assert_eq!(entry[60..], crc32(&entry[..60]).to_le_bytes());
         assert!(Entry(entry).is_valid());
         assert_eq!((Entry(entry).sequence(), Entry(entry).record()), (9, record(7)));
-        assert!(!Entry::BLANK.is_valid());
+        assert!(!Entry([0xFF; ENTRY_BYTES]).is_valid());
         assert!(!Entry([0; ENTRY_BYTES]).is_valid());
     }
 

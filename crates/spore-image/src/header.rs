@@ -101,6 +101,8 @@ impl<'a> View<'a> {
         u16::from_le_bytes(self.field(offset))
     }
 
+    // Many fields are read, and the bootloader has 8 KB.
+    #[inline(never)]
     fn u32(&self, offset: usize) -> u32 {
         u32::from_le_bytes(self.field(offset))
     }
@@ -128,11 +130,6 @@ impl<'a> View<'a> {
     /// Name of the board, padded with zeros.
     pub fn board(&self) -> [u8; BOARD_BYTES] {
         self.field(at::BOARD)
-    }
-
-    /// The version, padded with zeros.
-    pub fn version(&self) -> [u8; VERSION_BYTES] {
-        self.field(at::VERSION)
     }
 
     /// Address of the first instruction.

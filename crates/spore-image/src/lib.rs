@@ -13,6 +13,7 @@ extern crate std;
 pub mod behaviour;
 pub mod build;
 pub mod error;
+pub mod hash;
 pub mod header;
 pub mod layout;
 pub mod memory;

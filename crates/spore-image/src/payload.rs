@@ -1,7 +1,4 @@
-//! The check of a payload while it streams by: tables and SHA-256. What of a header it takes is [`Facts`].
-//!
-//! This is the part of the check that a bootloader can afford; [`crate::Verifier`] adds the header's texts, pieces of any
-//! size, and sentences.
+//! What a bootloader must know of a header ([`Facts`]), and the check of a payload while it streams by: tables and SHA-256.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,8 +44,6 @@ pub struct Facts {
     pub segments: Table,
     /// Entries of the relocation table.
     pub relocations: u32,
-    /// SHA-256 of the payload.
-    pub sha256: [u8; 32],
 }
 
 impl From<&Header> for Facts {
@@ -58,7 +53,6 @@ impl From<&Header> for Facts {
             entry: header.entry,
             segments: header.segments,
             relocations: header.relocations.count,
-            sha256: header.sha256,
         }
     }
 }
@@ -79,7 +73,6 @@ impl Facts {
             entry: view.entry(),
             segments: view.segments(),
             relocations: relocations.count,
-            sha256: view.sha256(),
         };
         if view.checksum() != view.computed_checksum()
             || facts.payload_length == 0
@@ -103,7 +96,7 @@ impl Facts {
 
 /// A payload as it streams by.
 #[derive(Debug, Clone)]
-pub struct PayloadCheck {
+pub(crate) struct PayloadCheck {
     facts: Facts,
     received: u32,
     relocations: TableCheck,
@@ -115,7 +108,7 @@ pub struct PayloadCheck {
 
 impl PayloadCheck {
     /// Expects the payload of such a header.
-    pub fn new(facts: Facts) -> Self {
+    pub(crate) fn new(facts: Facts) -> Self {
         Self {
             relocations: TableCheck::new(facts.relocations),
             facts,
@@ -127,17 +120,17 @@ impl PayloadCheck {
     }
 
     /// Bytes that were taken.
-    pub const fn received(&self) -> u32 {
+    pub(crate) const fn received(&self) -> u32 {
         self.received
     }
 
     /// Bytes that are still to come.
-    pub const fn missing(&self) -> u32 {
+    pub(crate) const fn missing(&self) -> u32 {
         self.facts.payload_length.saturating_sub(self.received)
     }
 
     /// Takes the next bytes, no more than are missing.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
         let start = self.received;
         self.received = start.saturating_add(bytes.len() as u32);
         self.hash.update(bytes);
@@ -174,8 +167,8 @@ impl PayloadCheck {
         Ok(())
     }
 
-    /// Whether the SHA-256 is the header's, when nothing is missing.
-    pub fn finish(self) -> Result<(), Flaw> {
-        if self.hash.finalize()[..] == self.facts.sha256 { Ok(()) } else { Err(Flaw::Checksum) }
+    /// Whether the SHA-256 is this, when nothing is missing.
+    pub(crate) fn finish(self, sha256: &[u8; 32]) -> Result<(), Flaw> {
+        if self.hash.finalize()[..] == *sha256 { Ok(()) } else { Err(Flaw::Checksum) }
     }
 }

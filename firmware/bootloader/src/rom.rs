@@ -63,24 +63,26 @@ pub fn send(byte: u8) {
     unsafe { uart_tx_one_char(u32::from(byte)) };
 }
 
-/// From now on bytes are received by [`receive`] only, not by the ROM's interrupt.
+/// From now on bytes are received by [`receive`] only, not by the ROM's interrupt. What came before is forgotten.
 pub fn listen() {
     // SAFETY: a register of the chip.
     unsafe { UART_INTERRUPTS.write_volatile(0) }
+    while receive() {}
 }
 
-/// The next byte received, if any: what the ROM's interrupt took before [`listen`], then what waits in the queue.
-pub fn receive() -> Option<u8> {
+/// Takes a byte, if one was received: what the ROM's interrupt took before [`listen`], then what waits in the queue.
+pub fn receive() -> bool {
     let mut byte = 0;
     // SAFETY: the byte may be overwritten; the registers are the chip's.
     unsafe {
         if uart_rx_one_char(&raw mut byte) == 0 {
-            Some(byte)
-        } else if UART_STATUS.read_volatile() & 0xFF != 0 {
-            Some(UART_QUEUE.read_volatile() as u8)
-        } else {
-            None
+            return true;
         }
+        let waiting = UART_STATUS.read_volatile() & 0xFF != 0;
+        if waiting {
+            UART_QUEUE.read_volatile();
+        }
+        waiting
     }
 }
 

@@ -86,8 +86,11 @@ pub fn functions(elf: &Elf, inputs: &[Input], listing: &str) -> Vec<Function> {
                 symbols.iter().skip(index + 1).map(|next| next.address).find(|next| *next > symbol.address);
             next.unwrap_or(limit).min(limit)
         };
-        // Literals have symbols of the linker script's at most.
-        if input.is_some_and(|input| input.name.contains(".literal")) {
+        // Literals, and constants among the code, have symbols, too.
+        let data = [".literal", ".flash", ".rodata"];
+        if symbol.kind == Kind::Object
+            || input.is_some_and(|input| data.iter().any(|kind| input.name.contains(kind)))
+        {
             continue;
         }
         let first = insns.partition_point(|insn| insn.address < symbol.address);

@@ -54,7 +54,7 @@ pub struct Elf {
     pub sections: Vec<Section>,
     /// By address.
     pub symbols: Vec<Symbol>,
-    names: BTreeMap<String, u32>,
+    pub names: BTreeMap<String, u32>,
 }
 
 impl Elf {
@@ -79,8 +79,8 @@ impl Elf {
             }
             elf.sections.push(Section {
                 name: section.name()?.to_owned(),
-                address: header.sh_addr(endian).into(),
-                size: header.sh_size(endian).into(),
+                address: header.sh_addr(endian),
+                size: header.sh_size(endian),
                 code: flags.contains(SHF_EXECINSTR),
                 bytes: if header.sh_type(endian) == SHT_NOBITS {
                     Vec::new()

@@ -7,6 +7,7 @@ use super::{BuildArgs, fresh, tools};
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Outcome};
 use spore_image::Version;
+use spore_pack::PackError;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -138,12 +139,18 @@ fn make(
 
     context.note("checking");
     let program = Program::new(&linked);
-    let packed = pack(&out("firmware.elf"), sdk, args, version)?;
-    let bootloader = bootloader_image(&out("bootloader.elf"))?;
+    let packed = pack(&out("firmware.elf"), sdk, args, version);
+    let bootloader = bootloader_image(&read(&out("bootloader.elf"))?);
     let mut bill = Bill::new(&program, &stays, APP.object);
-    bill.bootloader = bootloader.len() as u32;
-    bill.relocations = packed.relocations;
-    bill.relocation_table = packed.table;
+    bill.bootloader = match &bootloader {
+        Ok(image) => image.len() as u32,
+        Err(PackError::RomTooLarge { bytes, .. }) => u32::try_from(*bytes).unwrap_or(u32::MAX),
+        Err(_) => 0,
+    };
+    if let Ok(packed) = &packed {
+        bill.relocations = packed.relocations;
+        bill.relocation_table = packed.table;
+    }
     let rules = cache_rules(&script("cache-off.txt"))?;
     let found = violations(&program, &rules, &bill);
     let text = bill.text();
@@ -155,7 +162,14 @@ fn make(
             return Err(Failure::other(message));
         }
         context.note(&message);
+        if packed.is_err() || bootloader.is_err() {
+            write!(context.out, "{text}")?;
+        }
     }
+    let packed = packed?;
+    let bootloader = bootloader.map_err(|error| {
+        Failure::other(format!("cannot pack {}: {error}", out("bootloader.elf").display()))
+    })?;
     write(&out("bootloader.bin"), &bootloader)?;
     write(&out("firmware.spore"), &packed.image)?;
     let chip = spore_pack::chip(&bootloader, &packed.image, CHIP)
@@ -189,10 +203,9 @@ fn pack(elf: &Path, sdk: &Sdk, args: &BuildArgs, version: &Version) -> Outcome<s
         .map_err(|error| Failure::other(format!("cannot pack {}: {error}", elf.display())))
 }
 
-fn bootloader_image(elf: &Path) -> Outcome<Vec<u8>> {
+fn bootloader_image(elf: &[u8]) -> Result<Vec<u8>, PackError> {
     use spore_pack::{RomFreq, RomMode, RomSize, rom_image};
-    rom_image(&read(elf)?, RomMode::default(), RomSize::default(), RomFreq::default())
-        .map_err(|error| Failure::other(format!("cannot pack {}: {error}", elf.display())))
+    rom_image(elf, RomMode::default(), RomSize::default(), RomFreq::default())
 }
 
 fn read(path: &Path) -> Outcome<Vec<u8>> {

@@ -375,7 +375,11 @@ impl Analysis<'_> {
                 Some(Value::default())
             }
         };
-        if let (Some(result), Some(reg)) = (result, insn.reg(0)) {
+        if let (Some(mut result), Some(reg)) = (result, insn.reg(0)) {
+            if reg == 1 && result.frame.is_none() && result.exact.is_some() {
+                // Another stack, from its beginning.
+                result = Value { frame: Some(0), ..Value::default() };
+            }
             if reg == 1 {
                 match result.frame {
                     Some(place) => self.summary.frame = self.summary.frame.max(place.min(0).unsigned_abs()),

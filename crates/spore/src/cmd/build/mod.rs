@@ -11,6 +11,8 @@ mod link;
 mod map;
 mod place;
 mod stack;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod virtual_board;
 

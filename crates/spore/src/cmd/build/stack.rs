@@ -1,4 +1,5 @@
-//! How deep the stack can get, as far as direct calls tell.
+//! How deep the stack can get, as far as direct calls among the firmware's own functions tell. What the SDK and the ROM need below
+//! them is theirs.
 
 use super::check::Program;
 use serde::Serialize;
@@ -30,16 +31,9 @@ pub struct Stack {
     pub recursive: Vec<String>,
 }
 
-/// Follow all direct calls of the functions in `files`' objects.
+/// Follow all direct calls among the functions of the object `ours`.
 pub fn bound(program: &Program, ours: &str) -> Stack {
     let count = program.functions.len();
-    let mut walk = Walk {
-        program,
-        depth: vec![None; count],
-        next: vec![None; count],
-        open: Vec::new(),
-        recursive: BTreeSet::new(),
-    };
     let is_ours: Vec<bool> = program
         .functions
         .iter()
@@ -49,6 +43,14 @@ pub fn bound(program: &Program, ours: &str) -> Stack {
             input.is_some_and(|input| input.file.ends_with(ours))
         })
         .collect();
+    let mut walk = Walk {
+        program,
+        is_ours: &is_ours,
+        depth: vec![None; count],
+        next: vec![None; count],
+        open: Vec::new(),
+        recursive: BTreeSet::new(),
+    };
     let mine: Vec<usize> = (0..count).filter(|index| is_ours[*index]).collect();
     for index in &mine {
         walk.depth(*index);
@@ -71,8 +73,12 @@ pub fn bound(program: &Program, ours: &str) -> Stack {
         }
     }
     let is_task = |index: usize| is_task(&program.functions[index].name);
-    stack.tasks =
-        mine.iter().filter(|index| is_task(**index)).map(|index| sized(*index, depth(*index))).collect();
+    stack.tasks = mine
+        .iter()
+        .filter(|index| is_task(**index))
+        .map(|index| Sized { name: task_name(&program.name(*index)), bytes: depth(*index) })
+        .collect();
+    stack.tasks.sort_by(|a, b| (b.bytes, &a.name).cmp(&(a.bytes, &b.name)));
     let pointed = mine.iter().copied().filter(|index| !called.contains(index) && !is_task(*index));
     // The firmware's exports are entered by the SDK, on an empty stack of ours.
     let pointed = pointed.filter(|index| {
@@ -98,8 +104,15 @@ fn is_task(name: &str) -> bool {
     name.contains("TaskStorage") && name.ends_with("::poll")
 }
 
+/// The async function whose poll function this is.
+fn task_name(poll: &str) -> String {
+    let path = poll.split("::{closure").next().unwrap_or(poll);
+    path.rsplit(['<', ' ']).next().unwrap_or(path).to_owned()
+}
+
 struct Walk<'a> {
     program: &'a Program<'a>,
+    is_ours: &'a [bool],
     depth: Vec<Option<u32>>,
     /// Whom the deepest chain goes to.
     next: Vec<Option<usize>>,
@@ -122,6 +135,9 @@ impl Walk<'_> {
         let (mut deepest, mut next) = (summary.frame, None);
         for call in &summary.calls {
             let Some(callee) = call.target.and_then(|target| program.at(target)) else { continue };
+            if !self.is_ours[callee] {
+                continue;
+            }
             let depth = call.depth + self.depth(callee);
             if depth > deepest {
                 (deepest, next) = (depth, Some(callee));
@@ -131,5 +147,17 @@ impl Walk<'_> {
         self.depth[index] = Some(deepest);
         self.next[index] = next;
         deepest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_go_by_their_functions() {
+        let poll = "<embassy_executor::raw::TaskStorage<spore_rt::executor::Named<spore_firmware::launch::worker_task::{closure#0}>>>::poll";
+        assert_eq!(task_name(poll), "spore_firmware::launch::worker_task");
+        assert_eq!(task_name("poll"), "poll");
     }
 }
