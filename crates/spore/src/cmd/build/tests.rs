@@ -78,6 +78,56 @@ fn bytes_of_constants_in_flash() {
 }
 
 #[test]
+fn only_constants_read_by_words_stay_in_flash() {
+    if !is_there("xtensa-lx106-elf-as") {
+        return;
+    }
+    let constants: [(&str, &str, bool); 6] = [
+        ("words", "l32r a8, .Lwords\naddx4 a8, a2, a8\nl32i a2, a8, 0\nmovi a8, 0", true),
+        ("bytes", "l32r a8, .Lbytes\nadd a8, a8, a2\nl8ui a2, a8, 0\nmovi a8, 0", false),
+        ("given", "l32r a2, .Lgiven\ncallx0 a0", false),
+        ("stored", "l32r a8, .Lstored\ns32i a8, a3, 0\nmovi a8, 0", false),
+        ("hidden", "l32r a8, .Lhidden\nslli a8, a8, 1\nmovi a8, 0", false),
+        ("kept", "l32r a8, .Lkept\ns32i a8, a1, 0\nmovi a8, 0\nl32i a8, a1, 0\nl32i a9, a8, 4", true),
+    ];
+    let mut source = String::new();
+    for (name, code, _) in constants {
+        source += &function(
+            name,
+            ".text",
+            &format!(".L{name}: .word data_{name}\n{name}: addi a1, a1, -16\n{code}\nmovi a2, 0\nret"),
+        );
+        source += &format!(".section .rodata.data_{name}, \"a\"\n.align 4\ndata_{name}: .word 1, 2, 3\n");
+    }
+    // A function's own constants are its jump tables; one whose address lies in data may be read by anyone.
+    source += ".section .rodata.words, \"a\"\n.align 4\n.word words\n.section .rodata.pointed, \"a\"\n.align 4\npointed: .word 1\n\
+               .section .data.pointer, \"aw\"\n.word pointed\n";
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    std::fs::write(folder.join("app.s"), &source).unwrap();
+    let object = folder.join("app.o");
+    output(xtensa("as").arg(folder.join("app.s")).arg("-o").arg(&object)).unwrap();
+    let script = folder.join("test.ld");
+    std::fs::write(
+        &script,
+        "ENTRY(words)\nMEMORY {\n dram_all : ORIGIN = 0x3FFE8000, LENGTH = 128K\n slot_a : ORIGIN = 0x40203000, LENGTH = 512K\n}\n\
+         SECTIONS {\n INCLUDE draft.ld\n .irom : { KEEP(*(.text .text.*)) INCLUDE word-constants.ld\n } > slot_a\n \
+         .data : { KEEP(*(.rodata .rodata.* .data .data.*)) } > dram_all\n}\n",
+    )
+    .unwrap();
+    std::fs::create_dir(folder.join("link")).unwrap();
+    std::fs::write(folder.join("link/rom.ld"), "").unwrap();
+    let linker = Linker { firmware: folder.into(), libraries: folder.into(), work: folder.into() };
+    let (linked, stays) = linker.firmware(&script, &[&object], &folder.join("firmware.elf")).unwrap();
+    let stays: Vec<_> = stays.iter().map(|stay| stay.section.as_str()).collect();
+    assert_eq!(stays, [".rodata.data_kept", ".rodata.data_words", ".rodata.words"]);
+    for (name, _, in_flash) in constants {
+        let input = linked.inputs.iter().find(|input| input.name == format!(".rodata.data_{name}")).unwrap();
+        assert_eq!(check::FLASH.contains(&input.address), in_flash, "{name}");
+    }
+}
+
+#[test]
 fn what_runs_with_the_cache_off() {
     let rules = |text: &str| CacheRules::parse(text).unwrap();
     let source = function("erase", ".iram", ".Lw: .word helper\nerase: l32r a8, .Lw\ncallx0 a8\nret")
