@@ -70,14 +70,14 @@ impl Default for PageHash {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "a failing test may panic")]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a failing test may panic")]
 mod tests {
     use super::*;
     use sha2::{Digest, Sha256};
 
     #[test]
     fn as_the_general_one_for_every_length() {
-        let bytes: std::vec::Vec<u8> = (0..1100u32).map(|byte| (byte * 31 >> 2) as u8).collect();
+        let bytes: std::vec::Vec<u8> = (0..1100u32).map(|byte| ((byte * 31) >> 2) as u8).collect();
         for length in 0..bytes.len() {
             let expected: [u8; 32] = Sha256::digest(&bytes[..length]).into();
             let mut hash = PageHash::new();
