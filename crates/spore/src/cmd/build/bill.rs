@@ -381,6 +381,8 @@ mod tests {
             "spore_core"
         );
         assert_eq!(of("user_init"), "(no path)");
+        assert_eq!(pretty("_RNvNtCsjUP4KmvqKCr_10spore_core4math3add.579"), "spore_core::math::add");
+        assert_eq!(pretty("plain"), "plain");
     }
 
     #[test]

@@ -84,8 +84,10 @@ pub fn is_code(input: &Input) -> bool {
     input.name.contains(".text") || input.name.contains(".literal") || place::is_iram(&input.name)
 }
 
-/// A symbol's name for people: demangled, without hash.
+/// A symbol's name for people: demangled, without hash, and without the number that the compiler gives to copies.
 pub fn pretty(name: &str) -> String {
+    let digits = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let name = digits.strip_suffix('.').filter(|_| digits.len() < name.len()).unwrap_or(name);
     format!("{:#}", rustc_demangle::demangle(name))
 }
 
