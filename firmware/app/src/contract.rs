@@ -225,7 +225,8 @@ fn give_back(pbuf: *mut Pbuf) {
 
 /// Whether a frame can be taken for sending.
 pub fn can_send() -> bool {
-    LINK.with(|link| link.up()) && TX.with(|buffers| buffers.iter().any(|buffer| buffer.pbuf.kind == KIND_FREE))
+    LINK.with(|link| link.up())
+        && TX.with(|buffers| buffers.iter().any(|buffer| buffer.pbuf.kind == KIND_FREE))
 }
 
 /// Has a closure write a frame of so many bytes and hands it to the SDK. Call only when [`can_send`].
@@ -459,7 +460,8 @@ extern "C" fn pbuf_alloc(_layer: u32, length: u16, kind: u32) -> *mut Pbuf {
     if kind == u32::from(KIND_RAM) {
         let room = (size_of::<Pbuf>() + HEADROOM + 4) as u32;
         // SAFETY: the SDK's heap, in task context.
-        let block = unsafe { pvPortMalloc(room + u32::from(length), OWNER.as_ptr(), 0, false) }.cast::<Pbuf>();
+        let block =
+            unsafe { pvPortMalloc(room + u32::from(length), OWNER.as_ptr(), 0, false) }.cast::<Pbuf>();
         if !block.is_null() {
             // SAFETY: a fresh block of `room` and the payload, aligned to 4 at least.
             unsafe { (*block).reset(KIND_RAM, block.cast::<u8>().add(room as usize), length, 1) };

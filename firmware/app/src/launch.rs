@@ -2,6 +2,7 @@
 
 use crate::board::Esp8266;
 use crate::device::WifiDevice;
+use crate::handoff::Begin;
 use crate::radio::{self, WifiRadio};
 use crate::system::ChipSystem;
 use core::cell::RefCell;
@@ -10,14 +11,14 @@ use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
 use hello::Hello;
 use relay::{Relay, Simulated};
-use spore_node::service::Service;
-use spore_node::{Config, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
 use spore_boot::rtc::Request;
+use spore_node::service::Service;
+use spore_node::{Assembled, Config, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
 use spore_rt::crash;
 use spore_rt::executor::named;
 use spore_rt::flash::Flash;
-use spore_rt::{executor, rom, sdk, stack};
 use spore_rt::task_cell::TaskCell;
+use spore_rt::{executor, rom, sdk, stack};
 use static_cell::StaticCell;
 
 /// Clock of the UART's divisor in Hz, and the log's speed.
@@ -39,6 +40,7 @@ const REFUSER: u32 = 4;
 
 static MEMORY: TaskCell<Memory<'static>> = TaskCell::new(Memory::new());
 static FLASH: StaticCell<RefCell<Flash>> = StaticCell::new();
+static BEGIN: StaticCell<Option<Begin>> = StaticCell::new();
 static SYSTEM: StaticCell<ChipSystem> = StaticCell::new();
 static HELLO: StaticCell<Hello> = StaticCell::new();
 static RELAY: StaticCell<Relay<Simulated>> = StaticCell::new();
@@ -119,37 +121,118 @@ extern "C" fn user_rf_cal_sector_set() -> u32 {
     crate::system::flash_bytes() / 4096 - 5
 }
 
-/// The SDK is up: puts the node together.
+/// Where the SDK keeps its own data (`partition_item_t`).
+#[repr(C)]
+struct Partition {
+    kind: u32,
+    address: u32,
+    size: u32,
+}
+
+unsafe extern "C" {
+    /// Of SDK 3 only.
+    #[linkage = "extern_weak"]
+    static system_partition_table_regist: Option<unsafe extern "C" fn(*const Partition, u32, u32) -> bool>;
+}
+
+const RF_CALIBRATION: u32 = 4;
+const PHY_DATA: u32 = 5;
+const SYSTEM_PARAMETERS: u32 = 6;
+
+/// SDK 3: the flash map, by the size nibble of the header at flash 0 (2, 3 and 4 are 1, 2 and 4 MB).
+#[unsafe(no_mangle)]
+extern "C" fn user_pre_init() {
+    // SAFETY: null where the SDK has no such function.
+    let Some(register) = (unsafe { system_partition_table_regist }) else { return };
+    let bytes = crate::system::flash_bytes();
+    let map = match bytes >> 20 {
+        1 => 2,
+        2 => 3,
+        _ => 4,
+    };
+    let table = [
+        Partition { kind: RF_CALIBRATION, address: bytes - 0x5000, size: 0x1000 },
+        Partition { kind: PHY_DATA, address: bytes - 0x4000, size: 0x1000 },
+        Partition { kind: SYSTEM_PARAMETERS, address: bytes - 0x3000, size: 0x3000 },
+    ];
+    // SAFETY: a table of three; the SDK copies it.
+    unsafe { register(table.as_ptr(), table.len() as u32, map) };
+}
+
+/// The SDK is up: puts the node together. In steps, so that no frame holds all of them: the stack has 5 KB.
 extern "C" fn started() {
     let flash_bytes = crate::system::flash_bytes();
-    let mut mac = [0u8; 6];
-    // SAFETY: a buffer of six bytes.
-    unsafe { sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) };
-    let flash = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
-    let Some(begin) = crate::handoff::read(&mut flash.borrow_mut(), flash_bytes) else {
+    let flash: &RefCell<Flash> = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
+    let Some(begin) = begin(flash, flash_bytes) else {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, begin.reset_reason));
-    let services = SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))]);
-    let parts = Parts::<Esp8266> { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
-    let start = Start { boot: begin.boot, factory: Config::default(), services };
-    // SAFETY: the SDK calls this function once.
-    let memory = unsafe { MEMORY.lend() };
-    match spore_node::assemble(memory, parts, start) {
-        Ok(node) => {
-            let spawner = executor::start();
-            spawn(spawner, NETWORK_TASK.spawn(|| network_task(node.network)));
-            spawn(spawner, NODE_TASK.spawn(|| node_task(node.node)));
-            for (storage, worker) in WORKER_TASKS.iter().zip(node.workers) {
-                spawn(spawner, storage.spawn(|| worker_task(worker)));
-            }
-            for (storage, refuser) in REFUSER_TASKS.iter().zip(node.refusers) {
-                spawn(spawner, storage.spawn(|| refuser_task(refuser)));
-            }
-        }
-        Err(_) => fail("the node cannot be put together"),
+    let services = services();
+    let Some(node) = put_together(flash, flash_bytes, begin, services) else {
+        return fail("the node cannot be put together");
+    };
+    let spawner = executor::start();
+    spawn_network(spawner, node.network);
+    spawn_node(spawner, node.node);
+    for (storage, worker) in WORKER_TASKS.iter().zip(node.workers) {
+        spawn_worker(spawner, storage, worker);
     }
+    for (storage, refuser) in REFUSER_TASKS.iter().zip(node.refusers) {
+        spawn_refuser(spawner, storage, refuser);
+    }
+}
+
+#[inline(never)]
+fn begin(flash: &RefCell<Flash>, flash_bytes: u32) -> Option<&'static mut Option<Begin>> {
+    let begin = BEGIN.init_with(|| crate::handoff::read(&mut flash.borrow_mut(), flash_bytes));
+    begin.is_some().then_some(begin)
+}
+
+#[inline(never)]
+fn services() -> &'static [&'static dyn Service] {
+    SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))])
+}
+
+#[inline(never)]
+fn put_together(
+    flash: &'static RefCell<Flash>,
+    flash_bytes: u32,
+    begin: &'static mut Option<Begin>,
+    services: &'static [&'static dyn Service],
+) -> Option<Assembled<'static, 'static, Esp8266>> {
+    let Begin { boot, reset_reason } = begin.take()?;
+    let mut mac = [0u8; 6];
+    // SAFETY: a buffer of six bytes.
+    unsafe { sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) };
+    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, reset_reason));
+    // SAFETY: the SDK calls `started` once.
+    let memory = unsafe { MEMORY.lend() };
+    let parts = Parts { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
+    spore_node::assemble(memory, parts, Start { boot, factory: Config::default(), services }).ok()
+}
+
+#[inline(never)]
+fn spawn_network(spawner: Spawner, network: Network<'static, Esp8266>) {
+    spawn(spawner, NETWORK_TASK.spawn(|| network_task(network)));
+}
+
+#[inline(never)]
+fn spawn_node(spawner: Spawner, node: Node<'static, 'static, Esp8266>) {
+    spawn(spawner, NODE_TASK.spawn(|| node_task(node)));
+}
+
+#[inline(never)]
+fn spawn_worker(
+    spawner: Spawner,
+    storage: &'static TaskStorage<WorkerTask>,
+    worker: Worker<'static, 'static, Esp8266>,
+) {
+    spawn(spawner, storage.spawn(|| worker_task(worker)));
+}
+
+#[inline(never)]
+fn spawn_refuser(spawner: Spawner, storage: &'static TaskStorage<RefuserTask>, refuser: Refuser<'static>) {
+    spawn(spawner, storage.spawn(|| refuser_task(refuser)));
 }
 
 fn spawn<S, E>(spawner: Spawner, token: Result<SpawnToken<S>, E>) {

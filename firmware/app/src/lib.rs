@@ -4,7 +4,7 @@
 //! stack that the SDK's libraries expect, `device` gives its frames to embassy-net, `radio` carries the node's orders to
 //! the SDK, `system` is the rest of the board.
 #![no_std]
-#![feature(type_alias_impl_trait)]
+#![feature(linkage, type_alias_impl_trait)]
 #![deny(missing_docs)]
 
 mod board;

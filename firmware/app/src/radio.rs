@@ -135,7 +135,9 @@ extern "C" fn scanned(mut list: *const sdk::BssInfo, status: u32) {
     STATE.with(|state| {
         state.found.clear();
         // SAFETY: a list of the SDK's, alive during this call.
-        while status == 0 && let Some(bss) = unsafe { list.as_ref() } {
+        while status == 0
+            && let Some(bss) = unsafe { list.as_ref() }
+        {
             list = bss.next;
             let found = Found {
                 bssid: bss.bssid,
@@ -211,7 +213,8 @@ impl WifiRadio {
         };
         // SAFETY: as for `join`.
         let opened = unsafe {
-            sdk::wifi_set_opmode_current(STATION_AND_ACCESS_POINT) && sdk::wifi_softap_set_config_current(&config)
+            sdk::wifi_set_opmode_current(STATION_AND_ACCESS_POINT)
+                && sdk::wifi_softap_set_config_current(&config)
         };
         STATE.with(|state| {
             state.access_point = opened;

@@ -23,7 +23,13 @@ impl ChipSystem {
     pub fn new(board: &'static str, flash_bytes: u32, reset_reason: String<96>) -> Self {
         // SAFETY: no preconditions.
         let heap_at_start = unsafe { sdk::system_get_free_heap_size() };
-        Self { board, flash_bytes, heap_at_start, sdk_version: SDK_VERSION.init_with(sdk_version), reset_reason }
+        Self {
+            board,
+            flash_bytes,
+            heap_at_start,
+            sdk_version: SDK_VERSION.init_with(sdk_version),
+            reset_reason,
+        }
     }
 }
 

@@ -36,10 +36,8 @@ pub struct Figures {
 }
 
 static EXECUTOR: TaskCell<Option<Executor>> = TaskCell::new(None);
-static RUNTIME: TaskCell<Runtime> = TaskCell::new(Runtime {
-    posted: false,
-    figures: Figures { busy: 0, longest: 0, long: 0, refused: 0 },
-});
+static RUNTIME: TaskCell<Runtime> =
+    TaskCell::new(Runtime { posted: false, figures: Figures { busy: 0, longest: 0, long: 0, refused: 0 } });
 static QUEUE: TaskCell<[OsEvent; 2]> = TaskCell::new([OsEvent { signal: 0, parameter: 0 }; 2]);
 
 /// Makes the executor's task and hands out its spawner. Call once, in task context.

@@ -61,7 +61,9 @@ impl ReadNorFlash for Flash {
         self.check(offset, bytes.len(), 4)?;
         if bytes.as_ptr().addr().is_multiple_of(4) {
             // SAFETY: address, pointer and length are multiples of 4 and inside chip and buffer.
-            return outcome(unsafe { sdk::spi_flash_read(offset, bytes.as_mut_ptr().cast(), bytes.len() as u32) });
+            return outcome(unsafe {
+                sdk::spi_flash_read(offset, bytes.as_mut_ptr().cast(), bytes.len() as u32)
+            });
         }
         let mut words = Words([0; BOUNCE]);
         for part in bytes.chunks_mut(BOUNCE) {

@@ -28,7 +28,13 @@ pub struct OsTimer {
 impl OsTimer {
     /// A timer that is not armed.
     pub const fn new() -> Self {
-        Self { next: core::ptr::null_mut(), expire: 0, period: 0, function: None, argument: core::ptr::null_mut() }
+        Self {
+            next: core::ptr::null_mut(),
+            expire: 0,
+            period: 0,
+            function: None,
+            argument: core::ptr::null_mut(),
+        }
     }
 }
 
@@ -60,7 +66,12 @@ pub struct ResetInfo {
 
 unsafe extern "C" {
     /// Registers a task of priority 0 to 2 with a queue.
-    pub fn system_os_task(task: extern "C" fn(*mut OsEvent), priority: u8, queue: *mut OsEvent, length: u8) -> bool;
+    pub fn system_os_task(
+        task: extern "C" fn(*mut OsEvent),
+        priority: u8,
+        queue: *mut OsEvent,
+        length: u8,
+    ) -> bool;
     /// Queues an event for a task; false when its queue is full.
     pub fn system_os_post(priority: u8, signal: u32, parameter: u32) -> bool;
     /// Calls a function once the SDK is up.

@@ -1,13 +1,12 @@
 //! How deep the stack was: the free part is painted at start, and what lost its paint was used.
 //!
-//! The one stack of the SDK grows down from 0x40000000 to a nominal 0x3FFFEB30; below lie the ROM's download buffers, which nothing
-//! uses after start (facts: ESP8266 memory map), so that an overrun there is measured as well.
+//! The one stack of the SDK grows down from 0x40000000 to 0x3FFFEB30. What lies below is the ROM's.
 
-/// Nominal size of the stack in bytes.
-pub const NOMINAL: u32 = TOP - 0x3FFF_EB30;
+/// Size of the stack in bytes.
+pub const SIZE: u32 = TOP - LOW;
 
 const TOP: u32 = 0x4000_0000;
-const LOW: u32 = 0x3FFF_E200;
+const LOW: u32 = 0x3FFF_EB30;
 const PAINT: u32 = 0x5AC0_FFEE;
 /// Left unpainted below the frame that paints.
 const MARGIN: u32 = 256;
@@ -19,7 +18,7 @@ pub fn paint() {
     let end = (&raw mut here as u32 - MARGIN) & !3;
     let mut at = LOW;
     while at < end {
-        // SAFETY: RAM below the stack pointer and above the ROM's data, used by nothing but the stack.
+        // SAFETY: the free part of the stack.
         unsafe { (at as *mut u32).write_volatile(PAINT) };
         at += 4;
     }
