@@ -63,6 +63,12 @@ impl SlotCheck {
         Self { map: *map, slot, verifier: Verifier::new(board, map.slot_bytes()), relocator: None }
     }
 
+    /// Begins anew.
+    pub(crate) fn restart(&mut self) {
+        self.verifier.restart();
+        self.relocator = None;
+    }
+
     /// Where the slot begins.
     pub(crate) const fn start(&self) -> u32 {
         self.map.slot(self.slot).offset
@@ -86,6 +92,7 @@ impl SlotCheck {
     }
 
     /// Reads up to 4096 bytes more. `Ok(None)`: not through yet, call again.
+    #[inline(never)]
     pub fn step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<Option<Verified>, SlotFault> {
         let mut page = Page([0; PAGE]);
         for _ in 0..SECTOR as usize / PAGE {

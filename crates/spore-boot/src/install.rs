@@ -152,13 +152,28 @@ impl Installer {
         board: &str,
         running: Slot,
     ) -> Result<Self, InstallError> {
-        refuse(record::read(flash, map)?.as_ref(), running)?;
-        Ok(Self {
+        Self::may_begin(flash, map, running)?;
+        Ok(Self::new(map, board, running))
+    }
+
+    /// Whether an installation may begin; the errors are those of [`Installer::begin`].
+    pub fn may_begin<F: ReadNorFlash>(
+        flash: &mut F,
+        map: &FlashMap,
+        running: Slot,
+    ) -> Result<(), InstallError> {
+        refuse(record::read(flash, map)?.as_ref(), running)
+    }
+
+    /// An installation into the slot that is not `running`, once [`Installer::may_begin`] has allowed it: apart, so that a
+    /// small stack holds the value once at most.
+    pub fn new(map: &FlashMap, board: &str, running: Slot) -> Self {
+        Self {
             check: SlotCheck::new(map, running.other(), board),
             progress: Progress { received: 0, total: None },
             page: Page([0xFF; PAGE]),
             phase: Phase::Receiving,
-        })
+        }
     }
 
     /// The slot that is written.
@@ -203,6 +218,7 @@ impl Installer {
         Ok(())
     }
 
+    #[inline(never)]
     fn take<F: NorFlash>(&mut self, flash: &mut F, chunk: &[u8]) -> Result<usize, InstallError> {
         let header = HEADER_BYTES as u32;
         let position = self.progress.received;
@@ -269,10 +285,10 @@ impl Installer {
     }
 
     /// Judges the image, writes what is left of the payload, then the header.
+    #[inline(never)]
     fn seal<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), InstallError> {
-        let header = self.check.verifier.finish()?.header;
         let start = self.check.start();
-        let end = header.image_length();
+        let end = self.check.verifier.judge()?.image_length();
         let in_page = end as usize % PAGE;
         let (used, behind) = self.page.0.split_at_mut(in_page);
         if !used.is_empty() {
@@ -282,14 +298,17 @@ impl Installer {
             self.check.relocate(flash, words)?;
             program(flash, start.saturating_add(end.saturating_sub(in_page as u32)), words)?;
         }
-        self.page.0 = header.emit()?;
+        if let Some(header) = self.check.verifier.header() {
+            self.page.0 = header.emit()?;
+        }
         program(flash, start, &self.page.0)?;
-        self.check = SlotCheck::new(&self.check.map, self.check.slot, &header.board);
+        self.check.restart();
         self.phase = Phase::Checking;
         Ok(())
     }
 
     /// Has the boot record name the image.
+    #[inline(never)]
     fn switch<F: NorFlash>(&mut self, flash: &mut F, header: Header) -> Result<Installed, InstallError> {
         let before = record::read(flash, &self.check.map)?;
         refuse(before.as_ref(), self.check.slot.other())?;

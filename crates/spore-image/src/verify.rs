@@ -59,6 +59,14 @@ impl Verifier {
         }
     }
 
+    /// Begins anew, with an image for the same board and slot.
+    pub fn restart(&mut self) {
+        self.head.clear();
+        self.header = None;
+        self.payload = None;
+        self.error = None;
+    }
+
     /// Takes the next bytes.
     pub fn update(&mut self, chunk: &[u8]) -> Result<Progress, ImageError> {
         if let Some(error) = &self.error {
@@ -107,6 +115,11 @@ impl Verifier {
 
     /// The verdict, when all bytes were handed in.
     pub fn finish(&self) -> Result<Verified, ImageError> {
+        Ok(Verified { header: self.judge()?.clone() })
+    }
+
+    /// [`Verifier::finish`] without a copy: the header of an image that is as it says.
+    pub fn judge(&self) -> Result<&Header, ImageError> {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
@@ -121,7 +134,7 @@ impl Verifier {
             return Err(ImageError::Truncated { expected, received });
         }
         payload.clone().finish(&header.sha256).map_err(told)?;
-        Ok(Verified { header: header.clone() })
+        Ok(header)
     }
 }
 

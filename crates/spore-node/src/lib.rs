@@ -212,7 +212,7 @@ pub struct Worker<'m, 'a, B: Board> {
 impl<B: Board> Worker<'_, '_, B> {
     /// Serves for ever.
     pub async fn run(self) -> ! {
-        http::serve(self.ctx, self.flash, self.stack, self.shared, self.memory).await
+        http::apart(pin!(http::serve(self.ctx, self.flash, self.stack, self.shared, self.memory))).await
     }
 }
 
@@ -226,7 +226,7 @@ pub struct Refuser<'m> {
 impl Refuser<'_> {
     /// Refuses for ever.
     pub async fn run(self) -> ! {
-        http::refuse(self.stack, self.shared, self.memory).await
+        http::apart(pin!(http::refuse(self.stack, self.shared, self.memory))).await
     }
 }
 

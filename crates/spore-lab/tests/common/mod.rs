@@ -163,9 +163,16 @@ impl Sim {
         }
     }
 
-    /// A GET that succeeds with JSON.
+    /// A GET that succeeds with JSON. A busy node is asked again.
     pub fn get(&self, node: usize, path: &str) -> Value {
-        let response = self.request(node, "GET", path, &[], &[]);
+        let mut response = self.request(node, "GET", path, &[], &[]);
+        for _ in 0..20 {
+            if response.status != 503 {
+                break;
+            }
+            self.world.run_for(embassy_time::Duration::from_millis(100));
+            response = self.request(node, "GET", path, &[], &[]);
+        }
         assert_eq!(response.status, 200, "{path}: {}", response.text());
         serde_json::from_slice(&response.body)
             .unwrap_or_else(|error| panic!("{path}: {error}: {}", response.text()))

@@ -117,7 +117,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     /// Answers requests until the connection is to be closed.
     pub async fn serve(&mut self) {
         let mut patience = READ;
-        while self.exchange(patience).await.is_ok_and(|persistent| persistent) {
+        while apart(pin!(self.exchange(patience))).await.is_ok_and(|persistent| persistent) {
             patience = KEEP;
         }
     }
@@ -520,8 +520,8 @@ fn poll_apart<T: Future>(part: Pin<&mut T>, task: &mut core::task::Context<'_>) 
     part.poll(task)
 }
 
-/// Waits for a part that lies elsewhere.
-async fn apart<T: Future>(mut part: Pin<&mut T>) -> T::Output {
+/// Waits for a part. It is pinned where it is made, because `.await` alone may move it there over the stack.
+pub async fn apart<T: Future>(mut part: Pin<&mut T>) -> T::Output {
     poll_fn(|task| poll_apart(part.as_mut(), task)).await
 }
 

@@ -21,6 +21,7 @@ use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSERS};
 use crate::store;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
+use core::pin::pin;
 use core::task::Poll;
 use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
@@ -32,6 +33,7 @@ use exchange::Client;
 use params::Params;
 use spore_core::config::Config;
 
+pub(crate) use exchange::apart;
 pub use routes::{ROUTES, Route};
 
 /// Port of the API.
@@ -184,7 +186,7 @@ pub(crate) async fn serve<F: NorFlash>(
             continue;
         }
         let mut client = Client { ctx, flash, shared, socket, buffer };
-        client.serve().await;
+        apart(pin!(client.serve())).await;
         hang_up(&mut client.socket).await;
     }
 }

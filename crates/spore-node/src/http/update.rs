@@ -77,19 +77,19 @@ impl fmt::Display for UploadError {
 /// How much a multipart body may be larger than the image in it.
 const ENVELOPE: u32 = 2048;
 
-/// An installation under way, with its envelope.
+/// An installation under way, with its envelope if it has one.
 struct Upload {
-    installer: Installer,
-    multipart: Option<Multipart>,
+    installer: heapless::Vec<Installer, 1>,
+    multipart: heapless::Vec<Multipart, 1>,
 }
 
 /// The place of the one installation that may be under way: nothing but zero bytes when there is none.
-pub struct Place(RefCell<heapless::Vec<Upload, 1>>);
+pub struct Place(RefCell<Upload>);
 
 impl Place {
     /// No installation.
     pub const fn new() -> Self {
-        Self(RefCell::new(heapless::Vec::new()))
+        Self(RefCell::new(Upload { installer: heapless::Vec::new(), multipart: heapless::Vec::new() }))
     }
 }
 
@@ -103,7 +103,7 @@ struct Claim<'c, 'a> {
 impl Drop for Claim<'_, '_> {
     fn drop(&mut self) {
         let then = self.then;
-        self.place.0.borrow_mut().clear();
+        self.place.0.borrow_mut().installer.clear();
         self.ctx.with(|state| state.update = then);
     }
 }
@@ -140,16 +140,16 @@ pub fn begin<F: NorFlash>(
         }
         Ok((map, state.identity.board, state.boot.slot))
     })?;
-    let multipart = match content_type.and_then(boundary_of) {
-        Some(boundary) => Some(Multipart::new(boundary).map_err(UploadError::Multipart)?),
-        None => None,
-    };
-    let mut place = place.0.borrow_mut();
-    place.clear();
-    let installer =
-        Installer::begin(&mut *flash.borrow_mut(), &map, board, running).map_err(UploadError::Install)?;
-    // It was cleared.
-    let _ = place.push(Upload { installer, multipart });
+    Installer::may_begin(&mut *flash.borrow_mut(), &map, running).map_err(UploadError::Install)?;
+    let upload = &mut *place.0.borrow_mut();
+    upload.multipart.clear();
+    if let Some(boundary) = content_type.and_then(boundary_of) {
+        let multipart = Multipart::new(boundary).map_err(UploadError::Multipart)?;
+        // It was cleared.
+        let _ = upload.multipart.push(multipart);
+    }
+    upload.installer.clear();
+    let _ = upload.installer.push(Installer::new(&map, board, running));
     ctx.with(|state| state.update = Update::Receiving { received: 0, size: length });
     Ok(())
 }
@@ -204,7 +204,7 @@ pub async fn receive<F: NorFlash>(
 
 /// Why an upload ended that has not come whole.
 fn interrupted(place: &Place) -> UploadError {
-    let received = place.0.borrow().first().map_or(0, |upload| upload.installer.progress().received);
+    let received = place.0.borrow().installer.first().map_or(0, |installer| installer.progress().received);
     UploadError::Interrupted { received }
 }
 
@@ -219,14 +219,15 @@ fn take<F: NorFlash>(
     told: &mut u32,
 ) -> Result<(), UploadError> {
     let mut place = place.0.borrow_mut();
-    let Some(Upload { installer, multipart }) = place.first_mut() else { return Err(UploadError::Busy) };
+    let Upload { installer, multipart } = &mut *place;
+    let Some(installer) = installer.first_mut() else { return Err(UploadError::Busy) };
     let mut result = Ok(());
     let mut write = |bytes: &[u8]| {
         if result.is_ok() {
             result = installer.write_all(&mut *flash.borrow_mut(), bytes);
         }
     };
-    match multipart {
+    match multipart.first_mut() {
         None => write(bytes),
         Some(multipart) => multipart.feed(bytes, &mut write).map_err(UploadError::Multipart)?,
     }
@@ -243,7 +244,7 @@ fn take<F: NorFlash>(
 
 /// Whether the body was as its envelope says.
 fn envelope(place: &Place) -> Result<(), UploadError> {
-    let multipart = place.0.borrow_mut().first_mut().and_then(|upload| upload.multipart.take());
+    let multipart = place.0.borrow_mut().multipart.pop();
     multipart.map_or(Ok(()), |multipart| multipart.finish().map_err(UploadError::Multipart))
 }
 
@@ -256,7 +257,7 @@ fn finish<F: NorFlash>(
     buffer: &mut [u8],
 ) -> Option<(Small, bool)> {
     let mut place = place.0.borrow_mut();
-    let Some(Upload { installer, .. }) = place.first_mut() else {
+    let Some(installer) = place.installer.first_mut() else {
         return Some((refused(&UploadError::Busy, buffer), false));
     };
     let installed = match installer.finish_step(&mut *flash.borrow_mut()) {
