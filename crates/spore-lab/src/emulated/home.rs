@@ -85,21 +85,20 @@ impl Home {
         }
         let mut flash = Flash::file(&self.flash, bytes)?;
         let area = map.config().offset..map.config().end();
-        let settings = match store::load(&mut flash, area.clone()) {
-            None => Some(factory.clone()),
-            Some(stored) => {
-                let given = birth.is_some_and(|birth| {
-                    birth.ssid == stored.wifi_ssid.as_str()
-                        && birth.passphrase == stored.wifi_passphrase.as_str()
-                });
-                let same = stored.wifi_ssid == factory.wifi_ssid
-                    && stored.wifi_passphrase == factory.wifi_passphrase;
-                (given && !same).then(|| Config {
-                    wifi_ssid: factory.wifi_ssid.clone(),
-                    wifi_passphrase: factory.wifi_passphrase.clone(),
-                    ..stored
-                })
-            }
+        let mut stored = factory.clone();
+        let settings = if store::load(&mut flash, area.clone(), &mut stored) {
+            let given = birth.is_some_and(|birth| {
+                birth.ssid == stored.wifi_ssid.as_str() && birth.passphrase == stored.wifi_passphrase.as_str()
+            });
+            let same =
+                stored.wifi_ssid == factory.wifi_ssid && stored.wifi_passphrase == factory.wifi_passphrase;
+            (given && !same).then(|| Config {
+                wifi_ssid: factory.wifi_ssid.clone(),
+                wifi_passphrase: factory.wifi_passphrase.clone(),
+                ..stored
+            })
+        } else {
+            Some(factory.clone())
         };
         if let Some(settings) = settings {
             store::save(&mut flash, area, &settings).map_err(|error| anyhow!("{error}"))?;
@@ -250,7 +249,9 @@ mod tests {
 
     fn settings(home: &Home) -> Config {
         let mut flash = Flash::file(home.flash(), 1 << 20).unwrap();
-        store::load(&mut flash, 0xF8000..0xFB000).unwrap()
+        let mut settings = Config::new();
+        assert!(store::load(&mut flash, 0xF8000..0xFB000, &mut settings));
+        settings
     }
 
     #[test]
