@@ -147,12 +147,12 @@ impl Home {
     /// Says what the board is like at this start, and forgets signs of life of the last one.
     pub fn power_on(&self, mac: Mac, seed: u32, power: &PowerOn) -> io::Result<()> {
         let [a, b, c, d, e, f] = mac;
-        let mut text = format!(
-            "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\nseed={seed}\nreset={}\n",
-            power.reset
-        );
+        let mut text = format!("mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\nseed={seed}\n");
+        // Writing to a String cannot fail.
+        if let Some(reset) = power.reset {
+            let _ = writeln!(text, "reset={reset}");
+        }
         if let Some(operation) = power.cut {
-            // Writing to a String cannot fail.
             let _ = writeln!(text, "cut={operation}");
         }
         let _ = fs::remove_file(self.folder.join("alive"));
