@@ -68,6 +68,16 @@ need_linker() {
     "sudo pacman -S --needed gcc           # Arch"
 }
 
+# The emulator, for `up --emulated`. Without apt-get the command itself says what is missing.
+need_qemu() {
+  [ -z "${SPORE_QEMU-}" ] && ! command -v qemu-system-xtensa >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 || return 0
+  say "installing QEMU for emulated nodes (once)"
+  as_root apt-get install -y -q --no-install-recommends qemu-system-misc >&2 ||
+    { as_root apt-get update -q >&2 && as_root apt-get install -y -q --no-install-recommends qemu-system-misc >&2; } ||
+    stop_with "QEMU could not be installed. Install it, then run the same command again:" \
+      "sudo apt-get update" "sudo apt-get install -y qemu-system-misc"
+}
+
 # Whether anything the command is built from changed since the last good build. Folders count: a file may have gone.
 stale() {
   [ -x "$binary" ] && [ -e "$stamp" ] || return 0
@@ -105,6 +115,10 @@ case ${1-} in
 esac
 
 if stale; then build; fi
+
+case " $* " in
+  *' up'*' --emulated'*) need_qemu ;;
+esac
 
 case $#:${1-} in
   0: | 1:help | 1:--help | 1:-h)

@@ -60,10 +60,13 @@ pub enum StoredRef<'c> {
 }
 
 impl Stored {
-    /// The settings, converted to the newest schema and made acceptable ([`Config::repaired`]).
+    /// The settings, converted to the newest schema and made acceptable ([`Config::repair`]).
     pub fn into_config(self) -> Config {
         match self {
-            Self::V1(config) => config.repaired(),
+            Self::V1(mut config) => {
+                config.repair();
+                config
+            }
         }
     }
 }
@@ -249,19 +252,18 @@ impl Config {
         Ok(())
     }
 
-    /// These settings, with all numbers at their defaults if they are not acceptable. Name, network and labels stay:
-    /// a node must not drop off its network because a range got narrower with an update.
-    pub fn repaired(mut self) -> Self {
+    /// Sets all numbers to their defaults if these settings are not acceptable. Name, network and labels stay: a node must
+    /// not drop off its network because a range got narrower with an update.
+    pub fn repair(&mut self) {
         if check_passphrase(&self.wifi_passphrase).is_err() {
             self.wifi_passphrase.clear();
         }
         if self.check().is_err() {
             let defaults = Self::new();
             for number in &NUMBERS {
-                *(number.place)(&mut self) = (number.get)(&defaults);
+                *(number.place)(self) = (number.get)(&defaults);
             }
         }
-        self
     }
 
     /// All settings under the names and in the order of the API; `hostname` is empty if it is the one from the chip id,

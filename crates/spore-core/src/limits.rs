@@ -73,7 +73,7 @@ mod size {
 #[cfg(feature = "esp8266")]
 mod size {
     /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
-    pub const LABEL_SETS: usize = 6;
+    pub const LABEL_SETS: usize = 4;
     /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.
     pub const CATALOGUES: usize = 4;
     /// Bytes of one stored foreign catalogue: one for an endpoint every node has, some 25 for others.
@@ -83,9 +83,9 @@ mod size {
     /// Origins whose cluster events are told apart from repetitions, 32 bytes each. Least recently heard makes room.
     pub const EVENT_ORIGINS: usize = 20;
     /// Own cluster events being sent and repeated, 16 bytes each.
-    pub const OUTGOING: usize = 8;
+    pub const OUTGOING: usize = 5;
     /// Bytes of the names and data of these: at least one largest event ([`spore_wire::native::EVENT_MAX`]).
-    pub const OUTGOING_BYTES: usize = 640;
+    pub const OUTGOING_BYTES: usize = 512;
     /// Periodic tasks: six built in, the others for services. 56 bytes each.
     pub const TASKS: usize = 12;
 }

@@ -12,7 +12,7 @@ fn at(ms: u64) -> Instant {
 }
 
 fn policy(seed: u64) -> Policy {
-    Policy::new(Settings::DEFAULT, "spore-3f9ec1".try_into().unwrap(), Default::default(), seed)
+    Policy::new(Settings::DEFAULT, "spore-3f9ec1".try_into().unwrap(), seed)
 }
 
 fn credentials() -> Option<(spore_core::wifi::Ssid, spore_core::wifi::Passphrase)> {

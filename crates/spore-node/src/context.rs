@@ -22,7 +22,7 @@ use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin,
 use spore_core::limits::{ENDPOINTS, EVENT_DATA, EVENT_NAME};
 use spore_core::time::Instant;
 use spore_wire::event::EventId;
-use spore_wire::{Details, Hostname, Method, shorten};
+use spore_wire::{Details, Hostname, Labels, Method, shorten};
 
 /// Room for one event as it is read from the log.
 pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
@@ -69,7 +69,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Puts the node in its place; to be called once, before anybody sees the context.
+    /// Puts the node in its place; to be called once, before anybody sees the context. `stored` replaces the settings by those
+    /// of a flash of so many bytes.
     pub(crate) fn begin(
         &mut self,
         config: Config,
@@ -77,17 +78,26 @@ impl<'a> Context<'a> {
         mac: [u8; 6],
         system: &'a mut dyn System,
         services: &'a [&'a dyn Service],
+        stored: impl FnOnce(&mut Config, u32),
     ) {
-        self.state.get_mut().begin(config, boot, mac, system, services);
+        let state = self.state.get_mut();
+        state.config.set(config);
+        stored(&mut state.config, system.flash_bytes());
+        state.begin(boot, mac, system, services);
         self.system = RefCell::new(Some(system));
         self.services = Some(services);
         self.state.get_mut().catalogues.set_common(common);
+        self.state.get_mut().catalogue = self.catalogue_hash();
+    }
+
+    #[inline(never)]
+    fn catalogue_hash(&self) -> u32 {
         let mut own = Own::<ENDPOINTS>::new();
         for endpoint in self.endpoints() {
             // What cannot be registered does not count; nodes with the same services agree on that.
             let _ = own.register(endpoint);
         }
-        self.state.get_mut().catalogue = own.hash();
+        own.hash()
     }
 
     /// Time since this node booted.
@@ -125,26 +135,26 @@ impl<'a> Context<'a> {
         self.with(|state| state.address.map(|address| address.ip))
     }
 
-    /// What this node tells of itself.
-    pub(crate) fn details(&self) -> Details {
-        let free_heap = self.with_system(|system| system.free_heap());
-        let uptime = self.now().as_millis();
-        self.with(|state| Details {
-            free_heap: Some(free_heap),
-            chip_id: Some(state.identity.chip_id),
-            sdk_version: Some(shorten(state.identity.sdk)),
-            cpu_mhz: Some(state.identity.cpu_mhz.into()),
-            flash_bytes: Some(state.identity.flash_bytes),
-            uptime_ms: Some(uptime),
-            hostname: Some(state.hostname.clone()),
-            ip: state.address.map(|address| address.ip),
-            labels: Some(state.labels.clone()),
-            version: Some(shorten(state.boot.header.version.as_str())),
-            board: Some(shorten(state.identity.board)),
-            catalogue: Some(state.catalogue),
-            boot: Some(state.boot_number()),
-            spore: Some(spore_wire::native::VERSION),
-        })
+    /// Fills in what this node tells of itself; field by field, for as one expression it would be made twice, on a small
+    /// stack.
+    #[inline(never)]
+    pub(crate) fn tell(&self, told: &mut Details) {
+        told.free_heap = Some(self.with_system(|system| system.free_heap()));
+        told.uptime_ms = Some(self.now().as_millis());
+        self.with(|state| {
+            told.chip_id = Some(state.identity.chip_id);
+            told.sdk_version = Some(shorten(state.identity.sdk));
+            told.cpu_mhz = Some(state.identity.cpu_mhz.into());
+            told.flash_bytes = Some(state.identity.flash_bytes);
+            told.hostname = Some(state.hostname.clone());
+            told.ip = state.address.map(|address| address.ip);
+            told.version = Some(shorten(state.boot.header.version.as_str()));
+            told.board = Some(shorten(state.identity.board));
+            told.catalogue = Some(state.catalogue);
+            told.boot = Some(state.boot_number());
+            told.spore = Some(spore_wire::native::VERSION);
+            copy_labels(&state.labels, told.labels.insert(Labels::new()));
+        });
     }
 
     /// The services of this node.
@@ -275,6 +285,14 @@ impl<'a> Context<'a> {
     }
 }
 
+#[inline(never)]
+fn copy_labels(from: &Labels, to: &mut Labels) {
+    for (key, value) in from.iter() {
+        // There is room for as many as before.
+        let _ = to.set(key, value);
+    }
+}
+
 /// The endpoints every node has, for catalogues.
 fn common(number: u8) -> Option<(Method, &'static str)> {
     crate::http::ROUTES.get(usize::from(number)).map(|(endpoint, _)| (endpoint.method, endpoint.uri))
@@ -329,7 +347,7 @@ mod tests {
 
     fn context(system: &mut FakeSystem) -> Context<'_> {
         let mut ctx = Context::new();
-        ctx.begin(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[]);
+        ctx.begin(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[], |_, _| ());
         ctx
     }
 

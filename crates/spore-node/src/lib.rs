@@ -125,6 +125,7 @@ pub struct Start<'a> {
 ///
 /// # Errors
 /// [`AssembleError`]; the memory is used up then.
+#[inline(never)]
 pub fn assemble<'m, 'a: 'm, B: Board>(
     memory: &'m mut Memory<'a>,
     parts: Parts<'a, B>,
@@ -136,8 +137,9 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     };
     let Memory { context, sockets, http, buffers } = memory;
     let (shared, seed) = (&*http, system.entropy());
-    let config = settings(flash, system.flash_bytes()).unwrap_or(start.factory);
-    context.begin(config, start.boot, mac, system, start.services);
+    context.begin(start.factory, start.boot, mac, system, start.services, |config, flash_bytes| {
+        read_settings(&mut *flash.borrow_mut(), flash_bytes, config);
+    });
     let ctx = &*context;
     let (stack, runner) = embassy_net::new(device, embassy_net::Config::default(), sockets, seed);
     let udp = udp::Sockets::new(stack, &mut buffers.udp);
@@ -283,13 +285,15 @@ impl<B: Board> Node<'_, '_, B> {
     }
 }
 
-/// The stored settings, if there are any.
-fn settings<F: NorFlash>(flash: &RefCell<F>, flash_bytes: u32) -> Option<Config> {
-    let area = FlashMap::for_size(flash_bytes).ok()?.config();
-    store::load(&mut *flash.borrow_mut(), area.offset..area.end())
+/// Replaces the settings by the stored ones, if there are any.
+fn read_settings<F: NorFlash>(flash: &mut F, flash_bytes: u32, config: &mut Config) {
+    if let Ok(area) = FlashMap::for_size(flash_bytes).map(|map| map.config()) {
+        store::load(flash, area.offset..area.end(), config);
+    }
 }
 
 /// The first line of the log.
+#[inline(never)]
 fn greet(ctx: &Context<'_>) {
     let (version, slot, boot, trial) = ctx.with(|state| {
         let boot = &state.boot;
@@ -301,6 +305,7 @@ fn greet(ctx: &Context<'_>) {
 }
 
 /// Tells of an update that was taken back at this start.
+#[inline(never)]
 fn tell_reverted(ctx: &Context<'_>) {
     let ended = ctx.with(|state| state.last_update.clone().filter(|_| state.boot.update_ended));
     let Some(last) = ended else { return };
@@ -329,24 +334,52 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
                 let Ok(map) = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes)) else {
                     return;
                 };
-                let confirmed = spore_boot::confirm(&mut *flash.borrow_mut(), &map).is_ok();
-                let status = spore_boot::status(&mut *flash.borrow_mut(), &map).ok();
-                if !confirmed {
+                if !confirm(ctx, &mut *flash.borrow_mut(), &map) {
                     // Left on trial, the boot stage goes back at the next start: the safe side.
                     ctx.log(format_args!("trial: the boot record cannot be written"));
                     return;
                 }
-                let version = ctx.with(|state| {
-                    state.boot.trial = false;
-                    if let Some(status) = status {
-                        state.last_update.set(status.last_update);
-                    }
-                    state.boot.header.version.clone()
-                });
-                ctx.log(format_args!("trial: {version} confirmed"));
-                let outcome = spore_boot::Outcome::Confirmed.as_str();
-                ctx.fire(&Event::UpdateFinished { version: version.as_str(), outcome, reason: None });
+                tell_confirmed(ctx);
             }
         }
+    }
+}
+
+/// Confirms the image; false when the flash refuses.
+#[inline(never)]
+fn confirm<F: NorFlash>(ctx: &Context<'_>, flash: &mut F, map: &FlashMap) -> bool {
+    if spore_boot::confirm(flash, map).is_err() {
+        return false;
+    }
+    let status = spore_boot::status(flash, map);
+    ctx.with(|state| {
+        state.boot.trial = false;
+        if let Ok(status) = status {
+            state.last_update.set(status.last_update);
+        }
+    });
+    true
+}
+
+#[inline(never)]
+fn tell_confirmed(ctx: &Context<'_>) {
+    let version = ctx.with(|state| state.boot.header.version.clone());
+    ctx.log(format_args!("trial: {version} confirmed"));
+    let outcome = spore_boot::Outcome::Confirmed.as_str();
+    ctx.fire(&Event::UpdateFinished { version: version.as_str(), outcome, reason: None });
+}
+
+#[cfg(all(test, feature = "esp8266"))]
+mod tests {
+    use super::*;
+
+    /// Sizes on this host, where pointers take twice the room: what they are on the chip the firmware's bill says.
+    #[test]
+    fn the_small_node_is_small() {
+        let state = size_of::<Context<'_>>();
+        let (udp, fetch) = (size_of::<udp::Buffers>(), size_of::<fetch::Buffers>());
+        println!("state {state}, datagrams {udp}, fetching {fetch} bytes");
+        assert!(state <= 22 * 1024 && udp + fetch <= 3800);
+        assert_eq!(spore_core::limits::MEMBERS, 254, "a /24 has 254 addresses");
     }
 }

@@ -62,17 +62,17 @@ mod size {
     /// Datagrams that wait to be read.
     pub const UDP_RX_COUNT: usize = 8;
     /// Send buffer for datagrams in bytes.
-    pub const UDP_TX: usize = 640;
+    pub const UDP_TX: usize = 576;
     /// Datagrams that wait to be sent.
     pub const UDP_TX_COUNT: usize = 3;
     /// Send buffer for answers to single nodes in bytes.
-    pub const ANSWERS_TX: usize = 640;
+    pub const ANSWERS_TX: usize = 576;
     /// Answers that wait to be sent.
     pub const ANSWERS_TX_COUNT: usize = 4;
     /// Receive buffer for what is fetched from other nodes, in bytes.
     pub const FETCH_RX: usize = 536;
     /// Bytes of events kept for WebSockets and async subscribers.
-    pub const EVENT_LOG: usize = 1024;
+    pub const EVENT_LOG: usize = 768;
     /// Readers of the event log that can wait at the same time: WebSockets and [`crate::Subscription`]s.
     pub const EVENT_WAITERS: usize = 5;
     /// Networks kept of a scan.

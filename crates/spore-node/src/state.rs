@@ -18,7 +18,7 @@ use spore_core::rng::Rng;
 use spore_core::tasks::Tasks;
 use spore_core::time::Duration;
 use spore_core::trial::Trial;
-use spore_core::wifi::{Network, Passphrase, Policy, Signal};
+use spore_core::wifi::{Network, Policy, Signal};
 use spore_core::{hostname, trial};
 use spore_wire::{Hostname, Labels};
 
@@ -184,15 +184,9 @@ impl State {
         }
     }
 
-    /// The state at boot; to be called once.
-    pub fn begin(
-        &mut self,
-        config: Config,
-        boot: Boot,
-        mac: [u8; 6],
-        system: &mut dyn System,
-        services: &[&dyn Service],
-    ) {
+    /// The state at boot, with the settings that are there; to be called once.
+    #[inline(never)]
+    pub fn begin(&mut self, boot: Boot, mac: [u8; 6], system: &mut dyn System, services: &[&dyn Service]) {
         let chip_id = system.chip_id();
         let mut rng = Rng::new(system.entropy());
         self.booted = embassy_time::Instant::now().as_millis();
@@ -206,12 +200,11 @@ impl State {
         });
         self.last_update.set(boot.last_update.clone());
         self.boot.set(boot);
-        self.members.set_thresholds(config.thresholds());
+        self.members.set_thresholds(self.config.thresholds());
         self.discovery.set(Discovery::new(rng.next_u64()));
         self.trial.set(Trial::new(trial::DEFAULT_DEADLINE));
         let access_point = hostname::access_point(chip_id);
-        self.wifi.set(Policy::new(config.wifi(), access_point, Passphrase::new(), rng.next_u64()));
-        self.config.set(config);
+        self.wifi.set(Policy::new(self.config.wifi(), access_point, rng.next_u64()));
         self.take_names(services);
     }
 

@@ -376,11 +376,16 @@ fn say(ctx: &Context<'_>, answer: Answer, out: &mut [u8]) -> usize {
         Answer::NodeInfo => Text::NodeInfo { hostname, json: "" },
         Answer::NodeUpdate => Text::NodeUpdate { hostname, json: "" },
     };
-    let written = start.emit(out).ok().and_then(|start| {
-        let length = ctx.details().emit_json(out.get_mut(start..)?).ok()?;
-        Some(start + length)
-    });
+    let written =
+        start.emit(out).ok().and_then(|start| Some(start + say_details(ctx, out.get_mut(start..)?)?));
     written.unwrap_or(0)
+}
+
+#[inline(never)]
+fn say_details(ctx: &Context<'_>, out: &mut [u8]) -> Option<usize> {
+    let mut details = Details::default();
+    ctx.tell(&mut details);
+    details.emit_json(out).ok()
 }
 
 /// Broadcasts a datagram. Without an address it would only clog the queue, so it is dropped then; the next round says

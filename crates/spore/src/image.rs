@@ -2,14 +2,18 @@
 
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Outcome};
+use spore_image::HEADER_BYTES;
 use spore_image::header::Header;
 use spore_image::verify::Verifier;
 use std::fmt::Write;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// What images are called: `<name>-<board>-<version>.img`.
 pub const EXTENSION: &str = "img";
+/// What the image of a firmware is called in the folder of its board in `build/`.
+pub const BUILT: &str = "firmware.spore";
 
 /// An image that was read and is whole.
 #[derive(Debug, Clone)]
@@ -35,20 +39,6 @@ impl Image {
         Ok(Self { path: path.to_owned(), bytes, header })
     }
 
-    /// The file named, or else the newest image in `build/`.
-    pub fn choose(named: Option<&Path>, context: &Context) -> Outcome<Self> {
-        if let Some(path) = named {
-            return Self::read(path);
-        }
-        let folder = context.root.join("build");
-        let path = newest(&folder).ok_or_else(|| {
-            Failure::other(format!("no image named, and none in {}", folder.display()))
-                .hint(format!("make one: {PROGRAM} build --board virtual --version 1.2.0"))
-        })?;
-        context.note(&format!("image: {}", path.display()));
-        Self::read(&path)
-    }
-
     /// Its version.
     pub fn version(&self) -> &str {
         self.header.version.as_str()
@@ -72,16 +62,90 @@ fn check(bytes: &[u8]) -> Result<Header, spore_image::ImageError> {
     Ok(verifier.finish()?.header)
 }
 
-/// The image changed last; of two of the same time the one later in the alphabet.
-fn newest(folder: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let dated = |entry: std::fs::DirEntry| {
-        let path = entry.path();
-        let image = path.extension().is_some_and(|extension| extension == EXTENSION) && path.is_file();
-        let time = entry.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        image.then_some((time, path))
+/// Images to choose from, one a board: those named, or else what is newest in `build/`.
+#[derive(Debug)]
+pub struct Images {
+    chosen: Vec<Image>,
+    /// Where else images are looked for; nowhere when some were named.
+    folder: Option<PathBuf>,
+}
+
+impl Images {
+    /// These files, or else whatever is in `build/`.
+    pub fn new(named: &[PathBuf], context: &Context) -> Outcome<Self> {
+        let folder = context.root.join("build");
+        if named.is_empty() && found(&folder).is_empty() {
+            return Err(Failure::other(format!("no image named, and none in {}", folder.display()))
+                .hint(format!("make one: {PROGRAM} build --board virtual --version 1.2.0")));
+        }
+        let mut chosen: Vec<Image> = Vec::new();
+        for path in named {
+            let image = Image::read(path)?;
+            if let Some(other) = chosen.iter().find(|other| other.header.board == image.header.board) {
+                return Err(Failure::other(format!(
+                    "{} and {} are both for board {}",
+                    other.path.display(),
+                    path.display(),
+                    image.header.board
+                ))
+                .hint("name one image a board"));
+            }
+            chosen.push(image);
+        }
+        Ok(Self { chosen, folder: named.is_empty().then_some(folder) })
+    }
+
+    /// The image for a board.
+    pub fn for_board(&mut self, board: &str, context: &Context) -> Outcome<Option<&Image>> {
+        let known = |image: &Image| image.header.board.as_str() == board;
+        if let (false, Some(folder)) = (self.chosen.iter().any(known), &self.folder)
+            && let Some(path) = newest(folder, board)
+        {
+            context.note(&format!("image for board {board}: {}", path.display()));
+            self.chosen.push(Image::read(&path)?);
+        }
+        Ok(self.chosen.iter().find(|image| known(image)))
+    }
+
+    /// The images that were named or found.
+    pub fn chosen(&self) -> &[Image] {
+        &self.chosen
+    }
+
+    /// Why there is none for a board.
+    pub fn lack(&self, board: &str) -> String {
+        let boards: Vec<_> = self.chosen.iter().map(|image| image.header.board.as_str()).collect();
+        match (&self.folder, boards.as_slice()) {
+            (Some(folder), _) => {
+                format!("its board is {board}, and {} has no image for it", folder.display())
+            }
+            (None, [one]) => format!("its board is {board}, the image is for {one}"),
+            (None, many) => format!("its board is {board}, the images are for {}", many.join(" and ")),
+        }
+    }
+}
+
+/// Images in a folder and in the folders of boards in it.
+fn found(folder: &Path) -> Vec<PathBuf> {
+    let list = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
-    entries.filter_map(dated).max().map(|(_, path)| path)
+    let (folders, mut files): (Vec<_>, Vec<_>) = list(folder).into_iter().partition(|path| path.is_dir());
+    files.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+    files.extend(folders.into_iter().map(|folder| folder.join(BUILT)).filter(|path| path.is_file()));
+    files
+}
+
+/// The image for a board that was changed last; of two of the same time the one later in the alphabet.
+fn newest(folder: &Path, board: &str) -> Option<PathBuf> {
+    let dated = |path: PathBuf| {
+        let mut head = [0; HEADER_BYTES];
+        std::fs::File::open(&path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+        let time = path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        (Header::parse(&head).ok()?.board.as_str() == board).then_some((time, path))
+    };
+    found(folder).into_iter().filter_map(dated).max().map(|(_, path)| path)
 }
 
 #[cfg(test)]
@@ -114,13 +178,20 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_image_is_the_default() {
+    fn the_newest_image_for_a_board_is_the_default() {
         let temp = tempfile::tempdir().unwrap();
-        assert_eq!(newest(&temp.path().join("build")), None);
+        assert_eq!(newest(temp.path(), "virtual"), None);
+        std::fs::create_dir(temp.path().join("virtual")).unwrap();
         for (name, age) in [("old.img", 60), ("new.img", 30), ("newer.txt", 0)] {
-            let file = std::fs::File::create(temp.path().join(name)).unwrap();
+            std::fs::write(temp.path().join(name), image("1.0.0")).unwrap();
+            let file = std::fs::File::options().append(true).open(temp.path().join(name)).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
-        assert_eq!(newest(temp.path()), Some(temp.path().join("new.img")));
+        std::fs::write(temp.path().join("damaged.img"), "no image").unwrap();
+        assert_eq!(newest(temp.path(), "virtual"), Some(temp.path().join("new.img")));
+        assert_eq!(newest(temp.path(), "esp8266"), None);
+        let built = temp.path().join("virtual").join(BUILT);
+        std::fs::write(&built, image("1.0.0")).unwrap();
+        assert_eq!(newest(temp.path(), "virtual"), Some(built));
     }
 }

@@ -15,7 +15,7 @@ const RX_QUEUE: usize = 4;
 /// Descriptors for received frames: the SDK does not survive a missing one.
 const RX_PBUFS: usize = 16;
 /// Frames on their way out.
-const TX_BUFFERS: usize = 3;
+const TX_BUFFERS: usize = 2;
 /// Room before a frame that the SDK writes its own headers to.
 const HEADROOM: usize = 36;
 /// Longest Ethernet frame without checksum.

@@ -391,7 +391,7 @@ mod tests {
     fn too_much_is_marked_truncated_and_an_abort_is_retried() {
         let members = members(&[7]);
         let mut foreign = Foreign::new();
-        let long = "/".repeat(250);
+        let long = "/".repeat(limits::CATALOGUE_BYTES / 3 - 6);
         assert_eq!(fill(&mut foreign, Some(7), &members, &[&long, &long, &long, &long, "/s"]), Some(7));
         assert!(foreign.truncated(7));
         assert_eq!(foreign.endpoints(7).unwrap().count(), 4, "a short one still fits");

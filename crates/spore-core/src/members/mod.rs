@@ -212,6 +212,7 @@ impl<const N: usize> Members<N> {
     }
 
     /// Takes in a sign of life from `ip`, heard at `now`.
+    #[inline(never)]
     pub fn heard(&mut self, now: Instant, ip: Ipv4Addr, evidence: Evidence<'_>) -> Heard {
         let name = evidence.hostname.map(Hostname::foreign);
         let mut heard = Heard { admission: Admission::Known, revived: None, left: None };
@@ -262,6 +263,7 @@ impl<const N: usize> Members<N> {
     }
 
     /// `ip` now answers to `name`: a silent member of that name has moved and goes, a living one is in conflict.
+    #[inline(never)]
     fn claim_name(&mut self, now: Instant, ip: Ipv4Addr, name: &str) -> Option<Member> {
         let mut moved = None;
         let mut conflict = false;
@@ -286,6 +288,7 @@ impl<const N: usize> Members<N> {
     }
 
     /// Lets the longest silent member go, if one is not ACTIVE.
+    #[inline(never)]
     fn make_room(&mut self, now: Instant) -> Option<Departed> {
         let oldest = self.entries.iter().enumerate().min_by_key(|(_, member)| member.seen());
         let (at, member) = oldest?;
@@ -298,6 +301,7 @@ impl<const N: usize> Members<N> {
     /// Stores what a member told of itself. True if anything but the free heap changed; false for strangers.
     ///
     /// The message is evidence, too: call [`Members::heard`] first.
+    #[inline(never)]
     pub fn details(&mut self, ip: Ipv4Addr, details: &Details) -> bool {
         let Ok(at) = self.find(ip) else { return false };
         let (Some(member), tables) = (self.entries.get_mut(at), &mut self.tables) else { return false };
@@ -370,6 +374,7 @@ impl<const N: usize> Members<N> {
     }
 
     /// Looks after one conflict of names per tick, so that a table full of them stays linear.
+    #[inline(never)]
     fn settle_conflict(&mut self, report: &mut impl FnMut(Change<'_>)) {
         let after = |cursor: u32| self.entries.iter().position(|m| m.ip > cursor && m.has(CONFLICT));
         let Some(at) =

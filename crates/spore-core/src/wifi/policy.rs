@@ -120,7 +120,6 @@ pub struct Policy {
     settings: Settings,
     credentials: Option<(Ssid, Passphrase)>,
     access_point_ssid: Ssid,
-    access_point_passphrase: Passphrase,
     rng: Rng,
     state: State,
     /// When the present state has lasted long enough. Set in Connecting, Addressing and Waiting.
@@ -137,18 +136,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A policy that has not begun: see [`Policy::start`]. `access_point_passphrase` empty opens it to everyone.
-    pub fn new(
-        settings: Settings,
-        access_point_ssid: Ssid,
-        access_point_passphrase: Passphrase,
-        seed: u64,
-    ) -> Self {
+    /// A policy that has not begun: see [`Policy::start`]. The access point will be open to everyone.
+    pub fn new(settings: Settings, access_point_ssid: Ssid, seed: u64) -> Self {
         Self {
             settings,
             credentials: None,
             access_point_ssid,
-            access_point_passphrase,
             rng: Rng::new(seed),
             state: State::Idle,
             deadline: None,
@@ -287,7 +280,7 @@ impl Policy {
             return Some(Output::Radio(if open {
                 RadioCommand::StartAccessPoint {
                     ssid: self.access_point_ssid.clone(),
-                    passphrase: self.access_point_passphrase.clone(),
+                    passphrase: Passphrase::new(),
                 }
             } else {
                 RadioCommand::StopAccessPoint

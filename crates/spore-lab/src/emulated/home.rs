@@ -85,21 +85,20 @@ impl Home {
         }
         let mut flash = Flash::file(&self.flash, bytes)?;
         let area = map.config().offset..map.config().end();
-        let settings = match store::load(&mut flash, area.clone()) {
-            None => Some(factory.clone()),
-            Some(stored) => {
-                let given = birth.is_some_and(|birth| {
-                    birth.ssid == stored.wifi_ssid.as_str()
-                        && birth.passphrase == stored.wifi_passphrase.as_str()
-                });
-                let same = stored.wifi_ssid == factory.wifi_ssid
-                    && stored.wifi_passphrase == factory.wifi_passphrase;
-                (given && !same).then(|| Config {
-                    wifi_ssid: factory.wifi_ssid.clone(),
-                    wifi_passphrase: factory.wifi_passphrase.clone(),
-                    ..stored
-                })
-            }
+        let mut stored = factory.clone();
+        let settings = if store::load(&mut flash, area.clone(), &mut stored) {
+            let given = birth.is_some_and(|birth| {
+                birth.ssid == stored.wifi_ssid.as_str() && birth.passphrase == stored.wifi_passphrase.as_str()
+            });
+            let same =
+                stored.wifi_ssid == factory.wifi_ssid && stored.wifi_passphrase == factory.wifi_passphrase;
+            (given && !same).then(|| Config {
+                wifi_ssid: factory.wifi_ssid.clone(),
+                wifi_passphrase: factory.wifi_passphrase.clone(),
+                ..stored
+            })
+        } else {
+            Some(factory.clone())
         };
         if let Some(settings) = settings {
             store::save(&mut flash, area, &settings).map_err(|error| anyhow!("{error}"))?;
@@ -148,12 +147,12 @@ impl Home {
     /// Says what the board is like at this start, and forgets signs of life of the last one.
     pub fn power_on(&self, mac: Mac, seed: u32, power: &PowerOn) -> io::Result<()> {
         let [a, b, c, d, e, f] = mac;
-        let mut text = format!(
-            "mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\nseed={seed}\nreset={}\n",
-            power.reset
-        );
+        let mut text = format!("mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\nseed={seed}\n");
+        // Writing to a String cannot fail.
+        if let Some(reset) = power.reset {
+            let _ = writeln!(text, "reset={reset}");
+        }
         if let Some(operation) = power.cut {
-            // Writing to a String cannot fail.
             let _ = writeln!(text, "cut={operation}");
         }
         let _ = fs::remove_file(self.folder.join("alive"));
@@ -250,7 +249,9 @@ mod tests {
 
     fn settings(home: &Home) -> Config {
         let mut flash = Flash::file(home.flash(), 1 << 20).unwrap();
-        store::load(&mut flash, 0xF8000..0xFB000).unwrap()
+        let mut settings = Config::new();
+        assert!(store::load(&mut flash, 0xF8000..0xFB000, &mut settings));
+        settings
     }
 
     #[test]

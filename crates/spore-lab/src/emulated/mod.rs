@@ -60,8 +60,8 @@ pub(crate) struct Body {
 /// What the board tells the chip at a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PowerOn {
-    /// The reason as the ROM knows it.
-    reset: u8,
+    /// The reason as the ROM numbers it; none when the power has just come.
+    reset: Option<u8>,
     /// The same in the lab's words.
     reason: String,
     /// Flash operation in which the power goes, counted from 1.
@@ -71,17 +71,17 @@ pub(crate) struct PowerOn {
 impl PowerOn {
     /// The plug was put in.
     fn plug(cut: Option<u32>) -> Self {
-        Self { reset: 0, reason: "power on".to_owned(), cut }
+        Self { reset: None, reason: "power on".to_owned(), cut }
     }
 
     /// Reset was pressed.
     fn external() -> Self {
-        Self { reset: 2, reason: "external reset".to_owned(), cut: None }
+        Self { reset: Some(2), reason: "external reset".to_owned(), cut: None }
     }
 
     /// The hardware watchdog bit.
     fn watchdog() -> Self {
-        Self { reset: 4, reason: "watchdog".to_owned(), cut: None }
+        Self { reset: Some(4), reason: "watchdog".to_owned(), cut: None }
     }
 
     fn after(order: Order) -> Self {

@@ -18,6 +18,9 @@ pub enum LabCommand {
         /// How many
         #[arg(default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
         count: u16,
+        /// Nodes that run the ESP8266 firmware in an emulator, instead of virtual ones
+        #[arg(long)]
+        emulated: bool,
     },
     /// Pull the plug of a node: it stays dark until it is restarted
     Kill {
@@ -33,7 +36,8 @@ pub enum LabCommand {
     PowerCut {
         /// Hostname, address or number
         node: String,
-        /// In the middle of the n-th flash operation from now, instead of now
+        /// In the middle of the n-th flash operation: of a virtual node from now, instead of now; of an emulated node
+        /// counted from the start that follows the cut now
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         at_flash_op: Option<u32>,
     },
@@ -127,7 +131,7 @@ pub fn run(command: &LabCommand, context: &mut Context) -> Outcome {
 fn order(command: &LabCommand) -> Command {
     match command.clone() {
         LabCommand::Status => Command::Status,
-        LabCommand::Add { count } => Command::Add { count },
+        LabCommand::Add { count, emulated } => Command::Add { count, emulated },
         LabCommand::Kill { node } => Command::Kill { node },
         LabCommand::Restart { node } => Command::Restart { node },
         LabCommand::PowerCut { node, at_flash_op } => Command::PowerCut { node, at_flash_op },
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn words_become_orders() {
-        assert_eq!(parse("add"), Command::Add { count: 1 });
+        assert_eq!(parse("add"), Command::Add { count: 1, emulated: false });
+        assert_eq!(parse("add 2 --emulated"), Command::Add { count: 2, emulated: true });
         assert_eq!(
             parse("power-cut 2 --at-flash-op 7"),
             Command::PowerCut { node: "2".into(), at_flash_op: Some(7) }

@@ -64,6 +64,22 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The same for a command whose result goes somewhere else.
+    pub fn with_output<'b>(&self, out: &'b mut dyn Write) -> Context<'b> {
+        Context {
+            out,
+            json: self.json,
+            palette: self.palette,
+            quiet: self.quiet,
+            verbose: self.verbose,
+            timeout: self.timeout,
+            node: self.node.clone(),
+            env: self.env.clone(),
+            root: self.root.clone(),
+            state: self.state.clone(),
+        }
+    }
+
     /// How long to wait when the default is `seconds`.
     pub fn wait(&self, seconds: u64) -> Duration {
         self.timeout.unwrap_or(Duration::from_secs(seconds))

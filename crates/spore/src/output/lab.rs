@@ -6,7 +6,8 @@ use spore_lab::control::Status;
 
 /// The nodes of a lab.
 pub fn nodes(status: &Status) -> Table {
-    let mut table = Table::new(&["#", "hostname", "ip", "state", "sees", "version", "boots", "reset", "url"]);
+    let mut table =
+        Table::new(&["#", "hostname", "ip", "state", "sees", "board", "version", "boots", "reset", "url"]);
     for (index, node) in status.nodes.iter().enumerate() {
         table.row(vec![
             (index + 1).to_string().into(),
@@ -14,6 +15,7 @@ pub fn nodes(status: &Status) -> Table {
             node.ip.map(|ip| ip.to_string()).unwrap_or_default().into(),
             Cell::new(&node.state, tone_of(&node.state)),
             if node.state == "running" { node.sees.to_string() } else { String::new() }.into(),
+            if node.board.is_empty() { &node.kind } else { &node.board }.into(),
             (&node.version).into(),
             node.boots.to_string().into(),
             (&node.reset_reason).into(),
@@ -54,6 +56,7 @@ pub fn laggards(status: &Status) -> String {
     let lines: Vec<_> = lagging
         .map(|node| match node.state.as_str() {
             "running" => format!("  {} sees {} of {expected}", node.hostname, node.sees),
+            "broken" => format!("  {} is broken: {}", node.hostname, node.reset_reason),
             state => format!("  {} is {state}", node.hostname),
         })
         .collect();

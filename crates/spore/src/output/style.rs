@@ -61,7 +61,7 @@ pub fn tone_of(status: &str) -> Tone {
     match status {
         "ACTIVE" | "running" | "confirmed" => Tone::Good,
         "INACTIVE" | "booting" | "trial" | "pending" => Tone::Doubtful,
-        "DEAD" | "hanging" | "crashed" | "bricked" | "reverted" => Tone::Bad,
+        "DEAD" | "hanging" | "crashed" | "bricked" | "broken" | "reverted" => Tone::Bad,
         "off" => Tone::Faint,
         _ => Tone::Plain,
     }

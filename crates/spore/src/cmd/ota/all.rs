@@ -1,13 +1,13 @@
 //! `spore ota all`: every node, one after the other, each verified before the next.
 
-use super::install::{Installed, install, updatable};
+use super::install::{Installed, install, updatable_board};
 use crate::api::{Member, Members};
 use crate::context::target::Target;
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Kind, Outcome};
-use crate::image::Image;
+use crate::image::{Image, Images};
 use crate::output::duration;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// What became of the cluster.
 #[derive(Debug, Default)]
@@ -21,26 +21,26 @@ struct Report {
 }
 
 /// Update every member the API node knows, itself last: it stays the way in until all others are well.
-pub fn run(image: Option<&Path>, context: &mut Context) -> Outcome {
-    let image = Image::choose(image, context)?;
+pub fn run(named: &[PathBuf], context: &mut Context) -> Outcome {
+    let mut images = Images::new(named, context)?;
     let api = context.api_node()?;
     let members = Members::parse(&context.client().get(&api, "/api/cluster/members", &[])?)?.members;
     let (own, mut order): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.is_self);
     order.extend(own);
-    let report = roll_out(&order, &api, &image, context)?;
+    let report = roll_out(&order, &api, &mut images, context)?;
     if context.json {
-        context.json_line(&report.json(&image))?;
+        context.json_line(&report.json(&images))?;
     }
-    report.verdict(&image)
+    report.verdict(&images, named)
 }
 
-fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context) -> Outcome<Report> {
+fn roll_out(order: &[Member], api: &Target, images: &mut Images, context: &mut Context) -> Outcome<Report> {
     let mut report = Report::default();
     for (index, member) in order.iter().enumerate() {
         let name = format!("{} ({})", member.hostname, member.ip);
-        if !member.board.is_empty() && member.board != image.header.board.as_str() {
-            let why = format!("its board is {}, the image is for {}", member.board, image.header.board);
-            report.skip(context, name, &why)?;
+        // The board of a member that is listed as C++ is asked for below.
+        if !member.board.is_empty() && images.for_board(&member.board, context)?.is_none() {
+            report.skip(context, name, &images.lack(&member.board))?;
             continue;
         }
         if member.status == "DEAD" {
@@ -51,10 +51,13 @@ fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context
         let target = if member.is_self { Ok(api.clone()) } else { context.target(&member.ip) };
         // The list is no proof that a member is C++: one just started takes others for such until it has heard
         // more of them. The member itself knows.
-        if member.kind != "rust" {
-            match target.as_ref().map_err(Clone::clone).and_then(|target| updatable(context, target)) {
-                Ok(true) => {}
-                Ok(false) => {
+        let board = if member.kind == "rust" && !member.board.is_empty() {
+            member.board.clone()
+        } else {
+            let asked = target.as_ref().map_err(Clone::clone);
+            match asked.and_then(|target| updatable_board(context, target)) {
+                Ok(Some(board)) => board,
+                Ok(None) => {
                     report.skip(context, name, "not updatable: it speaks only the texts of C++ SPORE")?;
                     continue;
                 }
@@ -64,8 +67,12 @@ fn roll_out(order: &[Member], api: &Target, image: &Image, context: &mut Context
                     continue;
                 }
             }
-        }
-        match target.and_then(|target| install(context, &target, image)) {
+        };
+        let Some(image) = images.for_board(&board, context)?.cloned() else {
+            report.skip(context, name, &images.lack(&board))?;
+            continue;
+        };
+        match target.and_then(|target| install(context, &target, &image)) {
             Ok(Installed { from, took: Some(took), .. }) => {
                 let took = duration(took.as_millis() as u64);
                 say(context, &format!("{name}: {from} -> {}, confirmed after {took}", image.version()))?;
@@ -103,15 +110,20 @@ impl Report {
         Ok(())
     }
 
-    fn json(&self, image: &Image) -> serde_json::Value {
+    fn json(&self, images: &Images) -> serde_json::Value {
         let failed = self.failed.as_ref();
-        serde_json::json!({"version": image.version(), "sha256": image.sha256(), "updated": self.updated,
-            "unchanged": self.unchanged, "unreachable": self.unreachable, "notTried": self.not_tried,
+        let describe = |image: &Image| {
+            serde_json::json!({"board": image.header.board.as_str(), "version": image.version(),
+                "sha256": image.sha256(), "file": image.path})
+        };
+        serde_json::json!({"images": images.chosen().iter().map(describe).collect::<Vec<_>>(),
+            "updated": self.updated, "unchanged": self.unchanged, "unreachable": self.unreachable,
+            "notTried": self.not_tried,
             "skipped": self.skipped.iter().map(|(node, why)| serde_json::json!({"node": node, "reason": why})).collect::<Vec<_>>(),
             "failed": failed.map(|(node, failure)| serde_json::json!({"node": node, "error": failure.message}))})
     }
 
-    fn verdict(self, image: &Image) -> Outcome {
+    fn verdict(self, images: &Images, named: &[PathBuf]) -> Outcome {
         if let Some((_, failure)) = self.failed {
             let list = |what: &str, names: &[String]| {
                 if names.is_empty() { String::new() } else { format!("\n  {what}: {}", names.join(", ")) }
@@ -122,7 +134,7 @@ impl Report {
                 format!(
                     "stopped: {}{}{}{}",
                     failure.message,
-                    list(&format!("run {}", image.version()), &done),
+                    list(&format!("run {}", versions(images)), &done),
                     list("unreachable", &self.unreachable),
                     list("not tried", &self.not_tried)
                 ),
@@ -134,15 +146,27 @@ impl Report {
                 Kind::Unreachable,
                 format!("not updated: {}", self.unreachable.join(", ")),
             )
-            .hint(format!("when they are back: {PROGRAM} ota all {}", image.path.display())));
+            .hint(format!("when they are back: {PROGRAM} ota all{}", files(named))));
         }
         Ok(())
     }
 }
 
+/// The versions of images, each once.
+fn versions(images: &Images) -> String {
+    let mut versions: Vec<_> = images.chosen().iter().map(Image::version).collect();
+    versions.dedup();
+    versions.join(" or ")
+}
+
+/// Files as arguments.
+fn files(named: &[PathBuf]) -> String {
+    named.iter().map(|file| format!(" {}", file.display())).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::update::tests::{Mood, image, updatable};
+    use super::super::update::tests::{Mood, image, image_for, updatable, updatable_on};
     use crate::exit::{Failure, Kind};
     use crate::testing::{FakeNode, run_in};
     use std::sync::{Arc, Mutex};
@@ -213,6 +237,54 @@ mod tests {
         let dead = r#",{"hostname":"dark","ip":"127.0.0.1:1","status":"DEAD","kind":"rust"}"#;
         let (outcome, _, _) = all(&[Mood::Healthy], dead);
         assert_eq!(outcome.unwrap_err().kind, Kind::Unreachable);
+    }
+
+    #[test]
+    fn each_board_gets_its_own_image() {
+        let temp = tempfile::tempdir().unwrap();
+        let build = temp.path().join("build");
+        std::fs::create_dir(&build).unwrap();
+        let (one, hash) = image(&build, "1.3.0");
+        let (two, other) = image_for("desk", &build, "1.3.0");
+        let run = |more: &[&str]| {
+            let log = Arc::new(Mutex::new(Vec::new()));
+            let nodes = [
+                updatable("esp_1", &hash, Mood::Healthy, log.clone()),
+                updatable_on("desk", "esp_2", &other, Mood::Healthy, log.clone()),
+                // Listed as one that was heard for the first time: the list does not tell its board.
+                updatable_on("desk", "esp_3", &other, Mood::Healthy, log.clone()),
+            ];
+            let kinds =
+                [r#""kind":"rust","board":"virtual""#, r#""kind":"rust","board":"desk""#, r#""kind":"text""#];
+            let entries: Vec<_> = (1..)
+                .zip(&nodes)
+                .zip(kinds)
+                .map(|((number, node), kind)| {
+                    format!(
+                        r#"{{"hostname":"esp_{number}","ip":"{}","status":"ACTIVE",{kind}}}"#,
+                        node.address()
+                    )
+                })
+                .collect();
+            let body = format!(r#"{{"members":[{}]}}"#, entries.join(","));
+            let api = FakeNode::start(move |_| (200, body.clone()));
+            let line = [&["ota", "all"], more].concat();
+            let (outcome, out) = run_in(temp.path(), &line, &[("API_NODE", &api.address().to_string())]);
+            drop(nodes);
+            let log = log.lock().unwrap().clone();
+            (outcome, out, log)
+        };
+        let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+        for line in [&[][..], &[one, two], &[two, "--image", one], &["--image", one, "--image", two]] {
+            let (outcome, out, log) = run(line);
+            assert_eq!((outcome, log), (Ok(()), vec!["esp_1", "esp_2", "esp_3"]), "{line:?}: {out}");
+        }
+        let (outcome, out, log) = run(&[two]);
+        assert_eq!((outcome, log), (Ok(()), vec!["esp_2", "esp_3"]));
+        assert!(out.contains("left out, its board is virtual, the image is for desk"), "{out}");
+        let (outcome, _, log) = run(&[two, two]);
+        assert!(outcome.unwrap_err().message.contains("both for board desk"));
+        assert!(log.is_empty());
     }
 
     #[test]

@@ -33,11 +33,7 @@ pub fn install(context: &Context, node: &Target, image: &Image) -> Outcome<Insta
     let before = status(&context.client(), node)?;
     let hostname = if before.hostname.is_empty() { node.label.clone() } else { before.hostname.clone() };
     let Some(running) = &before.image else {
-        return Err(Failure::other(format!(
-            "{} cannot be updated from here: it does not tell which image it runs",
-            node.label
-        ))
-        .hint("C++ SPORE is updated with its own tools"));
+        return Err(not_updatable(node));
     };
     let sha256 = image.sha256();
     let already = running.sha256 == sha256;
@@ -78,14 +74,23 @@ fn send(context: &Context, node: &Target, image: &Image) -> Outcome {
     })
 }
 
-/// Whether the node tells which image it runs. C++ SPORE does not.
-pub fn updatable(context: &Context, node: &Target) -> Outcome<bool> {
+/// The board of a node that tells which image it runs. C++ SPORE does not: `None`.
+pub fn updatable_board(context: &Context, node: &Target) -> Outcome<Option<String>> {
     match status(&context.client(), node) {
-        Ok(status) => Ok(status.image.is_some()),
+        Ok(status) => Ok(status.image.map(|_| status.board)),
         Err(failure) if failure.kind == Kind::Unreachable || failure.kind == Kind::TimedOut => Err(failure),
         // It answers, but not as a node of ours.
-        Err(_) => Ok(false),
+        Err(_) => Ok(None),
     }
+}
+
+/// The error of a node without an image to tell of.
+pub fn not_updatable(node: &Target) -> Failure {
+    Failure::other(format!(
+        "{} cannot be updated from here: it does not tell which image it runs",
+        node.label
+    ))
+    .hint("C++ SPORE is updated with its own tools")
 }
 
 fn status(client: &Client, node: &Target) -> Outcome<NodeStatus> {

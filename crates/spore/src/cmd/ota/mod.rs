@@ -17,13 +17,17 @@ pub enum OtaCommand {
         /// Address, hostname or URL
         #[arg(value_name = "IP")]
         node: String,
-        /// The image [default: the newest in build/]
+        /// The image [default: the newest in build/ for the node's board]
         image: Option<PathBuf>,
     },
     /// Update every node, one after the other; stop at the first that does not come back with the image
     All {
-        /// The image [default: the newest in build/]
-        image: Option<PathBuf>,
+        /// The images, one a board [default: the newest in build/ for each board]
+        #[arg(value_name = "IMAGE")]
+        images: Vec<PathBuf>,
+        /// One more image
+        #[arg(long = "image", value_name = "FILE")]
+        more: Vec<PathBuf>,
     },
 }
 
@@ -31,6 +35,6 @@ pub enum OtaCommand {
 pub fn run(command: &OtaCommand, context: &mut Context) -> Outcome {
     match command {
         OtaCommand::Update { node, image } => update::run(node, image.as_deref(), context),
-        OtaCommand::All { image } => all::run(image.as_deref(), context),
+        OtaCommand::All { images, more } => all::run(&[images.as_slice(), more].concat(), context),
     }
 }

@@ -1,16 +1,29 @@
 //! `spore ota update`: one node.
 
-use super::install::install;
-use crate::context::Context;
-use crate::exit::Outcome;
-use crate::image::Image;
+use super::install::{install, not_updatable, updatable_board};
+use crate::context::{Context, PROGRAM};
+use crate::exit::{Failure, Outcome};
+use crate::image::Images;
 use crate::output::duration;
 use std::path::Path;
 
 /// Update this node.
 pub fn run(node: &str, image: Option<&Path>, context: &mut Context) -> Outcome {
-    let image = Image::choose(image, context)?;
+    let named: Vec<_> = image.map(Path::to_path_buf).into_iter().collect();
+    let mut images = Images::new(&named, context)?;
     let target = context.target(node)?;
+    let image = match (image, images.chosen()) {
+        (Some(_), [image]) => image,
+        _ => {
+            let board = updatable_board(context, &target)?.ok_or_else(|| not_updatable(&target))?;
+            let lack = images.lack(&board);
+            images.for_board(&board, context)?.ok_or_else(|| {
+                Failure::other(format!("{}: {lack}", target.label))
+                    .hint(format!("make one: {PROGRAM} build --help"))
+            })?
+        }
+    };
+    let image = image.clone();
     let installed = install(context, &target, &image)?;
     if context.json {
         let seconds = installed.took.map(|took| took.as_secs_f64());
@@ -38,15 +51,25 @@ pub fn run(node: &str, image: Option<&Path>, context: &mut Context) -> Outcome {
 pub mod tests {
     use crate::exit::Kind;
     use crate::testing::{FakeNode, run_in};
-    use spore_image::build::virtual_image;
-    use spore_image::{Behaviour, Header};
-    use std::path::PathBuf;
+    use spore_image::build::{build_image, virtual_image};
+    use spore_image::{Behaviour, HEADER_BYTES, Header};
+    use std::path::{Path, PathBuf};
     use std::sync::{Arc, Mutex};
 
     /// An image in a folder, and its hash.
-    pub fn image(folder: &std::path::Path, version: &str) -> (PathBuf, String) {
+    pub fn image(folder: &Path, version: &str) -> (PathBuf, String) {
+        image_for("virtual", folder, version)
+    }
+
+    /// The same for another board.
+    pub fn image_for(board: &str, folder: &Path, version: &str) -> (PathBuf, String) {
         let bytes = virtual_image("spore", version.parse().unwrap(), Behaviour::default(), 5000).unwrap();
-        let path = folder.join(format!("{version}.img"));
+        // What is not virtual begins in instruction RAM.
+        let entry = if board == "virtual" { 0 } else { 0x4010_1000 };
+        let header = Header { board: board.try_into().unwrap(), entry, ..Header::parse(&bytes).unwrap() };
+        let bytes =
+            build_image(header, [&bytes[HEADER_BYTES..], board.as_bytes()].concat().as_slice()).unwrap();
+        let path = folder.join(format!("{board}-{version}.img"));
         std::fs::write(&path, &bytes).unwrap();
         let hash = Header::parse(&bytes).unwrap().sha256.iter().map(|byte| format!("{byte:02x}")).collect();
         (path, hash)
@@ -64,6 +87,17 @@ pub mod tests {
 
     /// A node that runs 1.0.0 and takes updates in its way.
     pub fn updatable(
+        hostname: &'static str,
+        hash: &str,
+        mood: Mood,
+        log: Arc<Mutex<Vec<&'static str>>>,
+    ) -> FakeNode {
+        updatable_on("virtual", hostname, hash, mood, log)
+    }
+
+    /// The same on another board.
+    pub fn updatable_on(
+        board: &'static str,
         hostname: &'static str,
         hash: &str,
         mood: Mood,
@@ -96,7 +130,7 @@ pub mod tests {
                     (
                         200,
                         format!(
-                            r#"{{"hostname":"{hostname}","board":"virtual","boot":{boot},"lastUpdate":{update},"image":{{"version":"1.0.0","sha256":"{sha256}","state":"{state}"}}}}"#
+                            r#"{{"hostname":"{hostname}","board":"{board}","boot":{boot},"lastUpdate":{update},"image":{{"version":"1.0.0","sha256":"{sha256}","state":"{state}"}}}}"#
                         ),
                     )
                 }
@@ -156,8 +190,20 @@ pub mod tests {
         assert!(failure.message.contains("no image"), "{}", failure.message);
         let (_, hash) = image(&temp.path().join("build"), "1.4.0");
         let node = updatable("esp_1", &hash, Mood::Healthy, Arc::default());
-        let (outcome, out) = run_in(temp.path(), &["ota", "update", &node.address().to_string()], &[]);
+        let line = ["ota", "update", &node.address().to_string()];
+        // Newer, but for another board.
+        let (_, other) = image_for("desk", &temp.path().join("build"), "1.5.0");
+        let (outcome, out) = run_in(temp.path(), &line, &[]);
         assert_eq!(outcome, Ok(()));
         assert!(out.contains("1.4.0"), "{out}");
+        let node = updatable_on("desk", "esp_2", &other, Mood::Healthy, Arc::default());
+        let line = ["ota", "update", &node.address().to_string()];
+        let (outcome, out) = run_in(temp.path(), &line, &[]);
+        assert_eq!(outcome, Ok(()));
+        assert!(out.contains("1.5.0"), "{out}");
+        let node = updatable_on("toaster", "esp_3", &other, Mood::Healthy, Arc::default());
+        let failure =
+            run_in(temp.path(), &["ota", "update", &node.address().to_string()], &[]).0.unwrap_err();
+        assert!(failure.message.contains("its board is toaster"), "{}", failure.message);
     }
 }

@@ -1,6 +1,6 @@
 //! The lab in a process of its own, and the wait until it is well.
 
-use super::{UpArgs, runs_already};
+use super::UpArgs;
 use crate::context::lab::Lab;
 use crate::context::state::StateDir;
 use crate::context::{Context, PROGRAM};
@@ -18,12 +18,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Start the process and wait.
 pub fn run(args: &UpArgs, context: &mut Context) -> Outcome {
-    if context.state.is_locked() {
-        return Err(runs_already(context));
-    }
     let mut child = spawn(args, &context.state)?;
     let patience = context.wait(CONVERGE_SECONDS);
-    let status = wait(&mut child, &context.state, args.nodes, patience)?;
+    let status = wait(&mut child, &context.state, args.count(), patience)?;
     if context.json {
         return context.json_line(&status);
     }
@@ -44,6 +41,8 @@ fn spawn(args: &UpArgs, state: &StateDir) -> Outcome<Child> {
         "--daemon",
         "--nodes",
         &args.nodes.to_string(),
+        "--emulated",
+        &args.emulated.to_string(),
         "--seed",
         &args.seed.to_string(),
     ]);
@@ -78,6 +77,14 @@ fn wait(child: &mut Child, state: &StateDir, nodes: u16, patience: Duration) -> 
                 && status.nodes.iter().all(|node| node.state == "running" && node.ip.is_some());
             if all && status.converged {
                 return Ok(status);
+            }
+            if let Some(broken) = status.nodes.iter().find(|node| node.state == "broken") {
+                return Err(Failure::other(format!("a node cannot go on:\n{}", laggards(&status))).hint(
+                    format!(
+                        "what it said: {PROGRAM} lab log {}; stop the lab: {PROGRAM} down",
+                        broken.hostname
+                    ),
+                ));
             }
             last = Some(status);
         }

@@ -1,6 +1,7 @@
 //! `spore up`: start a lab, here or in the background.
 
 mod detach;
+mod emulator;
 mod foreground;
 mod live;
 
@@ -14,14 +15,14 @@ use std::sync::Arc;
 /// Arguments of `spore up`.
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
-    /// How many nodes
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=250))]
+    /// How many virtual nodes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(..=250))]
     nodes: u16,
     /// Return when every node sees every other; the lab runs on in the background
     #[arg(long)]
     detach: bool,
-    /// How many of the nodes run the ESP8266 firmware in an emulator (not there yet)
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    /// How many more nodes run the ESP8266 firmware in an emulator (QEMU)
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=250))]
     emulated: u16,
     /// Join the virtual LAN to this TAP interface of the host
     #[arg(long, value_name = "NAME")]
@@ -37,14 +38,29 @@ pub struct UpArgs {
     daemon: bool,
 }
 
+impl UpArgs {
+    /// How many nodes in all.
+    fn count(&self) -> u16 {
+        // Each is at most 250.
+        self.nodes + self.emulated
+    }
+}
+
 /// Start the lab.
 pub fn run(args: &UpArgs, context: &mut Context) -> Outcome {
-    if args.emulated > 0 {
-        return Err(Failure::other("emulated nodes come with the firmware step, which is not there yet")
-            .hint(format!("virtual nodes: {PROGRAM} up --nodes {}", args.nodes)));
+    let nodes = args.count();
+    if !(1..=250).contains(&nodes) {
+        return Err(Failure::other(format!("a lab has 1 to 250 nodes at its start, not {nodes}")));
     }
-    if args.port_base.is_some_and(|base| u32::from(base) + u32::from(args.nodes) > 65_536) {
+    if args.port_base.is_some_and(|base| u32::from(base) + u32::from(nodes) > 65_536) {
         return Err(Failure::other("there are not enough ports above --port-base for so many nodes"));
+    }
+    if context.state.is_locked() {
+        return Err(runs_already(context));
+    }
+    // The background process finds what its parent has made.
+    if args.emulated > 0 && !args.daemon {
+        emulator::prepare(context)?;
     }
     if args.detach && !args.daemon {
         return detach::run(args, context);
@@ -65,6 +81,13 @@ fn start(args: &UpArgs, context: &Context) -> Outcome<Arc<dyn Control>> {
     let setting = |key| context.env.get(key).map(|setting| setting.value);
     let options = spore_lab::Options {
         nodes: args.nodes,
+        emulated: args.emulated,
+        emulator: match emulator::find(context) {
+            Ok(emulator) => Some(emulator),
+            Err(failure) if args.emulated > 0 => return Err(failure),
+            // Nobody asked for one.
+            Err(_) => None,
+        },
         state_dir: Some(context.state.path().to_owned()),
         bridges: true,
         port_base: args.port_base,
