@@ -7,7 +7,7 @@ use common::{Sim, is_error};
 use embassy_time::{Duration, Instant};
 use serde_json::Value;
 use spore_lan::http::Response;
-use spore_node::limits::HTTP_CONNECTIONS;
+use spore_node::limits::{HTTP_CONNECTIONS, HTTP_TX};
 
 fn sim(seed: u64) -> Sim {
     let sim = Sim::new(1, seed);
@@ -112,6 +112,7 @@ fn a_connection_serves_request_after_request() {
             assert_eq!(json(&tcp.response().await.unwrap())["switched"], round);
         }
     });
+    sim.wait("the client's end", tcp.hang_up());
     // Pipelined: all at once, answered in order.
     let mut tcp = sim.connect(0);
     let batch =
@@ -124,6 +125,7 @@ fn a_connection_serves_request_after_request() {
         assert_eq!(json(&tcp.response().await.unwrap())["endpoints"].as_array().unwrap().len(), 23);
         assert_eq!(json(&tcp.response().await.unwrap())["hello"], "b");
     });
+    sim.wait("the client's end", tcp.hang_up());
     // A byte at a time.
     let mut tcp = sim.connect(0);
     sim.wait("an answer", async {
@@ -346,8 +348,9 @@ fn answers_come_without_stalls() {
         });
         let micros = start.elapsed().as_micros();
         println!("{path}: {length} bytes in {:.1} ms of virtual time", micros as f64 / 1_000.0);
-        // A delayed acknowledgement would be 10 ms in smoltcp, 40 and more elsewhere.
-        assert!(micros < 10_000, "{path}: {micros} us for {length} bytes");
+        // A delayed acknowledgement would be 10 ms in smoltcp, 40 and more elsewhere. An ESP8266 has no room to go on without.
+        let waits = if HTTP_TX < 2 * 1460 { length / HTTP_TX + 1 } else { 0 };
+        assert!(micros < 10_000 * (waits as u64 + 1), "{path}: {micros} us for {length} bytes");
     }
 }
 
