@@ -46,12 +46,17 @@ impl Image {
 
     /// Its hash as nodes tell it.
     pub fn sha256(&self) -> String {
-        self.header.sha256.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.header.sha256)
     }
+}
+
+/// Bytes as nodes tell a hash.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The header of an image that is whole, whatever its board and size.

@@ -176,7 +176,9 @@ async fn carry(body: &Body, listener: &Async<UnixListener>) {
         Ok(mut uplink) => uplink.ended().await,
         Err(error) => error,
     };
-    if error.kind() != io::ErrorKind::UnexpectedEof {
+    // The end of the emulator is told by its exit code.
+    let over = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    if !over.contains(&error.kind()) {
         body.view.log.line(&format!("-- network lost: {error} --"));
     }
 }

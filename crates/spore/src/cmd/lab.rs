@@ -4,7 +4,7 @@ use crate::args::percent;
 use crate::context::Context;
 use crate::context::lab::{Lab, no_lab};
 use crate::exit::Outcome;
-use crate::output::lab::{nodes, summary};
+use crate::output::lab::{broken, nodes, summary};
 use clap::{Subcommand, ValueEnum};
 use spore_lab::control::{Command, Reply};
 
@@ -111,6 +111,9 @@ pub fn run(command: &LabCommand, context: &mut Context) -> Outcome {
         Reply::Status(status) if context.json => context.json_line(&status),
         Reply::Status(status) => {
             context.out.write_all(nodes(&status).text(context.palette).as_bytes())?;
+            for line in broken(&status, context.palette) {
+                writeln!(context.out, "{line}")?;
+            }
             Ok(writeln!(context.out, "{}", summary(&status, context.palette))?)
         }
         Reply::Log { lines } if context.json => context.json_line(&serde_json::json!({"lines": lines})),

@@ -7,6 +7,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output::style::{Palette, Tone, tone_of};
 use crate::output::table::{Cell, Table};
 use crate::output::{duration, labels};
+use crate::symbols;
 use clap::{Args, Subcommand};
 
 /// What to do with a node. `<NODE>` is its address, hostname or URL.
@@ -72,7 +73,8 @@ pub fn run(command: &NodeCommand, context: &mut Context) -> Outcome {
             if context.json {
                 return Ok(context.verbatim(&body)?);
             }
-            let text = status_text(&api::parse(&body)?, context.palette);
+            let status = api::parse(&body)?;
+            let text = status_text(&status, &symbols::of_crash(&status, &context.root), context.palette);
             Ok(context.out.write_all(text.as_bytes())?)
         }
         NodeCommand::Restart { node } => {
@@ -91,7 +93,8 @@ pub fn run(command: &NodeCommand, context: &mut Context) -> Outcome {
     }
 }
 
-fn status_text(status: &NodeStatus, palette: Palette) -> String {
+/// `places` are the lines of source where it crashed before this start.
+fn status_text(status: &NodeStatus, places: &[String], palette: Palette) -> String {
     let mut table = Table::new(&[]);
     let mut line = |name: &str, value: String, tone| {
         if !value.is_empty() {
@@ -118,6 +121,9 @@ fn status_text(status: &NodeStatus, palette: Palette) -> String {
     line("uptime", if status.uptime == 0 { String::new() } else { duration(status.uptime) }, Tone::Plain);
     if status.boot > 0 {
         line("boot", format!("{} ({})", status.boot, status.reset_reason), Tone::Plain);
+    }
+    for (index, place) in places.iter().enumerate() {
+        line(if index == 0 { "crashed in" } else { "inlined in" }, place.clone(), Tone::Bad);
     }
     line("free heap", format!("{} bytes", status.free_heap), Tone::Plain);
     line("flash", format!("{} bytes", status.flash_chip_size), Tone::Plain);

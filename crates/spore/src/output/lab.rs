@@ -18,11 +18,29 @@ pub fn nodes(status: &Status) -> Table {
             if node.board.is_empty() { &node.kind } else { &node.board }.into(),
             (&node.version).into(),
             node.boots.to_string().into(),
-            (&node.reset_reason).into(),
+            shortened(&node.reset_reason, REASON).into(),
             (&node.url).into(),
         ]);
     }
     table
+}
+
+/// How much of a reason the table shows, in characters.
+const REASON: usize = 32;
+
+fn shortened(text: &str, room: usize) -> String {
+    match text.char_indices().nth(room) {
+        Some(_) => text.chars().take(room - 1).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+/// Lines about nodes that need somebody to look at them.
+pub fn broken(status: &Status, palette: Palette) -> Vec<String> {
+    let broken = status.nodes.iter().filter(|node| node.state == "broken");
+    broken
+        .map(|node| palette.paint(Tone::Bad, &format!("{}: {}", node.hostname, node.reset_reason)))
+        .collect()
 }
 
 /// One line about the whole lab.

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, PROGRAM};
 use crate::exit::Outcome;
-use crate::output::lab::{nodes, summary};
+use crate::output::lab::{broken, nodes, summary};
 use crate::output::style::Palette;
 use spore_lab::control::{NodeStatus, Status};
 use std::io::IsTerminal;
@@ -58,13 +58,15 @@ impl Live {
 fn screen(status: &Status, palette: Palette, size: Option<(u16, u16)>) -> Vec<String> {
     let (width, height) = size.unwrap_or((80, 24));
     let mut lines = nodes(status).lines(palette);
-    let room = usize::from(height).saturating_sub(5).max(2);
+    let room = usize::from(height).saturating_sub(6).max(2);
     if lines.len() > room {
         let more = lines.len() - room;
         lines.truncate(room);
         lines.push(format!("... and {more} more: {PROGRAM} lab status"));
     }
     lines.push(String::new());
+    // One is enough to send the user to the log; the terminal's lines are few.
+    lines.extend(broken(status, palette).into_iter().take(1));
     lines.push(summary(status, palette));
     lines.push(format!("Ctrl-C stops it. In another terminal: {PROGRAM} cluster members"));
     lines.into_iter().map(|line| cut(&line, usize::from(width))).collect()
