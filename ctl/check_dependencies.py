@@ -24,6 +24,7 @@ LAYERS = {
     "spore-core": {"spore-wire", "spore-image"},
     "spore-boot": {"spore-wire", "spore-image"},
     "spore-pack": {"spore-image", "spore-boot"},
+    "spore-answers": {"spore-wire", "spore-image"},
     "spore-node": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
     "spore-lan": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
     "hello": {"spore-node"},

@@ -1,6 +1,7 @@
 //! What a node needs from the thing it runs on. A board is wiring: it holds no rule of the protocol.
 
 use core::cell::RefCell;
+use core::net::Ipv4Addr;
 use embassy_net::driver::Driver;
 use embedded_storage::nor_flash::NorFlash;
 use spore_core::wifi::{RadioCommand, RadioEvent, Signal};
@@ -16,6 +17,8 @@ pub trait Radio {
     fn signal(&self) -> Option<Signal>;
     /// How many clients the own access point has.
     fn access_point_clients(&self) -> u8;
+    /// The station has this address, mask and router now, or none any more. Some vendors' code wants to know.
+    fn address(&mut self, _address: Option<[Ipv4Addr; 3]>) {}
 }
 
 /// Facts and services of the hardware.
@@ -40,8 +43,25 @@ pub trait System {
     fn busy_micros(&self) -> u64;
     /// Random bits for sequence numbers, jitter and boot numbers.
     fn entropy(&mut self) -> u64;
+    /// How the node treats its processor and stack, where that is measured.
+    fn measured(&self) -> Option<Measured> {
+        None
+    }
     /// One line of the node's log (the serial port of a real board). No newline at the end.
     fn log(&mut self, line: &str);
+}
+
+/// What a board measures of its executor since start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// Size of the stack in bytes.
+    pub stack_bytes: u32,
+    /// The deepest use of the stack in bytes.
+    pub stack_used: u32,
+    /// The longest poll of a task in microseconds.
+    pub longest_poll_micros: u32,
+    /// Polls that took longer than the board's radio likes.
+    pub long_polls: u32,
 }
 
 /// The parts of a board, handed to [`crate::assemble`].

@@ -62,6 +62,9 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
             Either4::Second(()) => {
                 has_address = stack.is_config_up();
                 let address = address_of(stack);
+                radio.address(address.as_ref().map(|address| {
+                    [address.ip, address.netmask, address.gateway().unwrap_or(Ipv4Addr::UNSPECIFIED)]
+                }));
                 ctx.with(|state| {
                     state.address = address;
                     state.wifi.address(now, has_address);

@@ -18,8 +18,8 @@ const RX_PBUFS: usize = 16;
 const TX_BUFFERS: usize = 2;
 /// Room before a frame that the SDK writes its own headers to.
 const HEADROOM: usize = 36;
-/// Longest Ethernet frame without checksum.
-pub const MAX_FRAME: usize = 1514;
+/// Longest frame sent, Ethernet header included: segments of 1 KB. Longer ones are received all the same.
+pub const MAX_FRAME: usize = 14 + 40 + 1024;
 
 /// `struct netif`, 68 bytes, allocated by the SDK.
 #[repr(C)]

@@ -2,6 +2,7 @@
 
 use crate::contract;
 use core::future::poll_fn;
+use core::net::Ipv4Addr;
 use core::task::{Poll, Waker};
 use heapless::{Deque, Vec};
 use spore_core::wifi::{LinkError, Network, Passphrase, RadioCommand, RadioEvent, Signal, Ssid};
@@ -283,6 +284,11 @@ impl Radio for WifiRadio {
         // SAFETY: no preconditions.
         let (rssi, channel) = unsafe { (sdk::wifi_station_get_rssi(), sdk::wifi_get_channel()) };
         (rssi != NO_RSSI).then(|| Signal { rssi, channel, bssid: STATE.with(|state| state.bssid) })
+    }
+
+    fn address(&mut self, address: Option<[Ipv4Addr; 3]>) {
+        let [ip, mask, gateway] = address.unwrap_or([Ipv4Addr::UNSPECIFIED; 3]);
+        contract::set_address(ip.octets(), mask.octets(), gateway.octets());
     }
 
     fn access_point_clients(&self) -> u8 {

@@ -2,8 +2,8 @@
 
 use core::fmt::Write as _;
 use heapless::String;
-use spore_node::board::System;
-use spore_rt::{executor, rom, sdk};
+use spore_node::board::{Measured, System};
+use spore_rt::{executor, rom, sdk, stack};
 use static_cell::StaticCell;
 
 static SDK_VERSION: StaticCell<String<32>> = StaticCell::new();
@@ -93,6 +93,16 @@ impl System for ChipSystem {
     fn entropy(&mut self) -> u64 {
         // SAFETY: no preconditions.
         unsafe { u64::from(sdk::os_random()) << 32 | u64::from(sdk::os_random()) }
+    }
+
+    fn measured(&self) -> Option<Measured> {
+        let figures = executor::figures();
+        Some(Measured {
+            stack_bytes: stack::SIZE,
+            stack_used: stack::deepest(),
+            longest_poll_micros: figures.longest,
+            long_polls: figures.long,
+        })
     }
 
     fn log(&mut self, line: &str) {

@@ -307,7 +307,8 @@ fn scan_result(ctx: &Context<'_>, reply: &mut Reply<'_>) {
 
 #[inline(never)]
 fn resources(ctx: &Context<'_>, params: &mut Params, reply: &mut Reply<'_>) {
-    let (free, total) = ctx.with_system(|system| (system.free_heap(), system.total_heap()));
+    let (free, total, measured) =
+        ctx.with_system(|system| (system.free_heap(), system.total_heap(), system.measured()));
     let uptime = ctx.now().as_millis();
     let usage =
         config_area(ctx).map(|area| ctx.with(|state| store::usage(&area, &state.config, params.room())));
@@ -359,6 +360,12 @@ fn resources(ctx: &Context<'_>, params: &mut Params, reply: &mut Reply<'_>) {
         json.field_number("uptime_ms", uptime)?;
         json.field_number("uptime_seconds", seconds)?;
         json.field("uptime_formatted", &formatted)?;
+        if let Some(measured) = measured {
+            json.field_number("stack_bytes", measured.stack_bytes)?;
+            json.field_number("stack_used", measured.stack_used)?;
+            json.field_number("longest_poll_us", measured.longest_poll_micros)?;
+            json.field_number("long_polls", measured.long_polls)?;
+        }
         json.end_object()
     });
 }
