@@ -254,6 +254,7 @@ impl Config {
 
     /// Sets all numbers to their defaults if these settings are not acceptable. Name, network and labels stay: a node must
     /// not drop off its network because a range got narrower with an update.
+    #[inline(never)]
     pub fn repair(&mut self) {
         if check_passphrase(&self.wifi_passphrase).is_err() {
             self.wifi_passphrase.clear();

@@ -52,5 +52,5 @@ fn the_memory_of_a_node_is_bounded() {
         "a node with room for 254 members: {bytes} bytes on this 64-bit host, {} of them Memory",
         size_of::<spore_node::Memory>()
     );
-    assert!(bytes <= 128 * 1024, "{bytes}");
+    assert!(bytes <= 100 * 1024, "{bytes}");
 }

@@ -3,6 +3,7 @@
 //! Everything is behind interior mutability and on one thread. The rule that keeps it free of panics: a borrow of the state
 //! never lives across an `.await` or a callback ([`Context::with`] takes a closure for that reason).
 
+use crate::Start;
 use crate::board::{Exit, System};
 use crate::limits::{EVENT_LOG, EVENT_WAITERS};
 use crate::service::{Endpoint, Service};
@@ -15,7 +16,6 @@ use core::task::Poll;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_sync::waitqueue::MultiWakerRegistration;
-use spore_boot::Boot;
 use spore_core::catalogue::Own;
 use spore_core::config::Config;
 use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin, Refusal, SubscriberId};
@@ -69,25 +69,27 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Puts the node in its place; to be called once, before anybody sees the context. `stored` replaces the settings by those
-    /// of a flash of so many bytes.
-    pub(crate) fn begin(
-        &mut self,
-        config: Config,
-        boot: Boot,
-        mac: [u8; 6],
-        system: &'a mut dyn System,
-        services: &'a [&'a dyn Service],
-        stored: impl FnOnce(&mut Config, u32),
-    ) {
+    /// Puts the node in its place; to be called once, before [`Context::configure`], and before anybody sees the context.
+    #[inline(never)]
+    pub(crate) fn begin(&mut self, start: Start<'a>, mac: [u8; 6], system: &'a mut dyn System) {
         let state = self.state.get_mut();
-        state.config.set(config);
-        stored(&mut state.config, system.flash_bytes());
-        state.begin(boot, mac, system, services);
+        state.config.set(start.factory);
+        state.last_update.set(start.boot.last_update.clone());
+        state.boot.set(start.boot);
+        state.begin(mac, system);
+        state.catalogues.set_common(common);
         self.system = RefCell::new(Some(system));
-        self.services = Some(services);
-        self.state.get_mut().catalogues.set_common(common);
+        self.services = Some(start.services);
         self.state.get_mut().catalogue = self.catalogue_hash();
+    }
+
+    /// Puts the settings into force; `stored` replaces those of the factory by those that are stored, if there are any.
+    #[inline(never)]
+    pub(crate) fn configure(&mut self, stored: impl FnOnce(&mut Config)) {
+        let services = self.services();
+        let state = self.state.get_mut();
+        stored(&mut state.config);
+        state.configured(services);
     }
 
     #[inline(never)]
@@ -347,7 +349,9 @@ mod tests {
 
     fn context(system: &mut FakeSystem) -> Context<'_> {
         let mut ctx = Context::new();
-        ctx.begin(Config::new(), boot(), [2, 0, 0, 0x3f, 0x9e, 0xc1], system, &[], |_, _| ());
+        let start = Start { boot: boot(), factory: Config::new(), services: &[] };
+        ctx.begin(start, [2, 0, 0, 0x3f, 0x9e, 0xc1], system);
+        ctx.configure(|_| ());
         ctx
     }
 

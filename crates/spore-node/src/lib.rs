@@ -36,7 +36,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::pin::{Pin, pin};
 use core::task::Poll;
-use embassy_net::driver::{Driver as _, HardwareAddress};
+use embassy_net::driver::{Driver, HardwareAddress};
 use embassy_net::{Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::NorFlash;
@@ -137,14 +137,15 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     };
     let Memory { context, sockets, http, buffers } = memory;
     let (shared, seed) = (&*http, system.entropy());
-    context.begin(start.factory, start.boot, mac, system, start.services, |config, flash_bytes| {
-        read_settings(&mut *flash.borrow_mut(), flash_bytes, config);
-    });
+    // Parts that need much stack for a moment stand apart.
+    let flash_bytes = system.flash_bytes();
+    context.begin(start, mac, system);
+    context.configure(|config| read_settings(&mut *flash.borrow_mut(), flash_bytes, config));
     let ctx = &*context;
-    let (stack, runner) = embassy_net::new(device, embassy_net::Config::default(), sockets, seed);
+    let (stack, runner) = connect(device, sockets, seed);
     let udp = udp::Sockets::new(stack, &mut buffers.udp);
     let listen = scheduler::register(ctx).map_err(AssembleError::ServiceTask)?;
-    for service in start.services {
+    for service in ctx.services() {
         service.start(ctx);
     }
     greet(ctx);
@@ -283,6 +284,15 @@ impl<B: Board> Node<'_, '_, B> {
         })
         .await
     }
+}
+
+#[inline(never)]
+fn connect<D: Driver>(
+    device: D,
+    sockets: &mut StackResources<SOCKETS>,
+    seed: u64,
+) -> (Stack<'_>, Runner<'_, D>) {
+    embassy_net::new(device, embassy_net::Config::default(), sockets, seed)
 }
 
 /// Replaces the settings by the stored ones, if there are any.

@@ -66,6 +66,7 @@ impl Own {
 ///
 /// # Errors
 /// A service's task has a bad name or interval, or there are too many: a mistake of the firmware, found at its first start.
+#[inline(never)]
 pub(crate) fn register(ctx: &Context<'_>) -> Result<TaskId, TaskError> {
     let now = ctx.now();
     let mut listen = None;
@@ -93,6 +94,7 @@ pub(crate) fn register(ctx: &Context<'_>) -> Result<TaskId, TaskError> {
 }
 
 /// Applies the settings' intervals to the node's own tasks.
+#[inline(never)]
 pub(crate) fn apply_intervals(ctx: &Context<'_>) {
     let now = ctx.now();
     ctx.with(|state| {

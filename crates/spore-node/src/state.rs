@@ -18,7 +18,7 @@ use spore_core::rng::Rng;
 use spore_core::tasks::Tasks;
 use spore_core::time::Duration;
 use spore_core::trial::Trial;
-use spore_core::wifi::{Network, Policy, Signal};
+use spore_core::wifi::{Network, Policy, Settings, Signal};
 use spore_core::{hostname, trial};
 use spore_wire::{Hostname, Labels};
 
@@ -184,27 +184,29 @@ impl State {
         }
     }
 
-    /// The state at boot, with the settings that are there; to be called once.
+    /// The state at boot, as far as it does not depend on the settings; to be called once.
     #[inline(never)]
-    pub fn begin(&mut self, boot: Boot, mac: [u8; 6], system: &mut dyn System, services: &[&dyn Service]) {
-        let chip_id = system.chip_id();
+    pub fn begin(&mut self, mac: [u8; 6], system: &mut dyn System) {
         let mut rng = Rng::new(system.entropy());
         self.booted = embassy_time::Instant::now().as_millis();
         self.identity.set(Identity {
-            chip_id,
+            chip_id: system.chip_id(),
             mac,
             board: system.board(),
             sdk: system.sdk_version(),
             cpu_mhz: system.cpu_mhz(),
             flash_bytes: system.flash_bytes(),
         });
-        self.last_update.set(boot.last_update.clone());
-        self.boot.set(boot);
-        self.members.set_thresholds(self.config.thresholds());
         self.discovery.set(Discovery::new(rng.next_u64()));
         self.trial.set(Trial::new(trial::DEFAULT_DEADLINE));
-        let access_point = hostname::access_point(chip_id);
-        self.wifi.set(Policy::new(self.config.wifi(), access_point, rng.next_u64()));
+        let access_point = hostname::access_point(self.identity.chip_id);
+        self.wifi.set(Policy::new(Settings::DEFAULT, access_point, rng.next_u64()));
+    }
+
+    /// What depends on the settings, once they are read.
+    pub fn configured(&mut self, services: &[&dyn Service]) {
+        self.members.set_thresholds(self.config.thresholds());
+        self.wifi.set_settings(self.config.wifi());
         self.take_names(services);
     }
 

@@ -60,6 +60,7 @@ pub(crate) struct Sockets<'s> {
 
 impl<'s> Sockets<'s> {
     /// Opens both.
+    #[inline(never)]
     pub(crate) fn new(stack: Stack<'s>, memory: &'s mut Buffers) -> Self {
         fn queue<const N: usize>(meta: &mut heapless::Vec<PacketMetadata, N>) -> &mut [PacketMetadata] {
             while meta.push(PacketMetadata::EMPTY).is_ok() {}
