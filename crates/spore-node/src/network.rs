@@ -181,7 +181,7 @@ mod tests {
             remember(&mut networks, network(number, -90 + i8::try_from(number).unwrap()));
         }
         assert!(networks.is_full());
-        assert!(networks.iter().map(|n| n.rssi).eq((-66..=-51).rev()));
+        assert!(networks.iter().map(|n| n.rssi).eq((-90..=-51).rev().take(SCAN)));
         remember(&mut networks, network(99, -90));
         assert!(networks.iter().all(|n| n.bssid[5] != 99), "weaker than all the others");
     }
