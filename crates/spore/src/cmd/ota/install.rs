@@ -1,7 +1,7 @@
 //! One update of one node: send the image, then wait for the verdict. An update has succeeded when the node is back with
 //! the image's hash and has confirmed it, never when the bytes are sent.
 
-use crate::api::{self, NodeStatus};
+use crate::api::{self, NodeStatus, RunningImage};
 use crate::context::target::Target;
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Kind, Outcome};
@@ -35,8 +35,8 @@ pub fn install(context: &Context, node: &Target, image: &Image) -> Outcome<Insta
     let Some(running) = &before.image else {
         return Err(not_updatable(node));
     };
-    let sha256 = image.sha256();
-    let already = running.sha256 == sha256;
+    let wanted = Wanted { sha256: image.sha256(), version: image.version() };
+    let already = wanted.is(running);
     let installed = |took| Installed { hostname: hostname.clone(), from: running.version.clone(), took };
     if already && running.state == "confirmed" {
         return Ok(installed(None));
@@ -57,8 +57,20 @@ pub fn install(context: &Context, node: &Target, image: &Image) -> Outcome<Insta
         send(context, node, image)?;
         context.note(&format!("{}: sent, waiting for it to confirm {}", node.label, image.version()));
     }
-    confirm(context, node, &sha256, image.version(), &before)?;
+    confirm(context, node, &wanted, &before)?;
     Ok(installed(Some(begin.elapsed())))
+}
+
+/// What tells an image from others. The hash alone does not: it is that of the code, and the version is beside it.
+struct Wanted<'a> {
+    sha256: String,
+    version: &'a str,
+}
+
+impl Wanted<'_> {
+    fn is(&self, image: &RunningImage) -> bool {
+        image.sha256 == self.sha256 && image.version == self.version
+    }
 }
 
 fn send(context: &Context, node: &Target, image: &Image) -> Outcome {
@@ -98,7 +110,8 @@ fn status(client: &Client, node: &Target) -> Outcome<NodeStatus> {
 }
 
 /// Wait for the verdict.
-fn confirm(context: &Context, node: &Target, sha256: &str, version: &str, before: &NodeStatus) -> Outcome {
+fn confirm(context: &Context, node: &Target, wanted: &Wanted<'_>, before: &NodeStatus) -> Outcome {
+    let version = wanted.version;
     let patience = context.wait(CONFIRM_SECONDS);
     let end = Instant::now() + patience;
     // The node restarts meanwhile: it may well not answer.
@@ -106,7 +119,7 @@ fn confirm(context: &Context, node: &Target, sha256: &str, version: &str, before
     let mut last = None;
     loop {
         if let Ok(now) = status(&client, node) {
-            match verdict(before, &now, sha256) {
+            match verdict(before, &now, wanted) {
                 Verdict::Confirmed => return Ok(()),
                 Verdict::Reverted(why) => {
                     let back = now.image.map(|image| image.version).unwrap_or_default();
@@ -143,9 +156,9 @@ enum Verdict {
     Open(&'static str),
 }
 
-fn verdict(before: &NodeStatus, now: &NodeStatus, sha256: &str) -> Verdict {
+fn verdict(before: &NodeStatus, now: &NodeStatus, wanted: &Wanted<'_>) -> Verdict {
     let Some(image) = &now.image else { return Verdict::Open("it does not tell its image") };
-    if image.sha256 == sha256 {
+    if wanted.is(image) {
         return match image.state.as_str() {
             "confirmed" => Verdict::Confirmed,
             _ => Verdict::Open("it runs the image on trial"),
@@ -171,14 +184,15 @@ mod tests {
         let update =
             outcome.map(|outcome| serde_json::json!({"outcome": outcome, "reason": "crashed 3 times"}));
         serde_json::from_value(serde_json::json!({"boot": boot, "lastUpdate": update,
-            "image": {"sha256": sha256, "state": state}}))
+            "image": {"sha256": sha256, "version": if sha256 == "old" { "1.0.0" } else { "1.1.0" }, "state": state}}))
         .unwrap()
     }
 
     #[test]
     fn only_the_confirmed_image_counts() {
         let before = node(3, "old", "confirmed", Some("reverted"));
-        let verdict = |now| verdict(&before, &now, "new");
+        let wanted = Wanted { sha256: "new".to_owned(), version: "1.1.0" };
+        let verdict = |now| verdict(&before, &now, &wanted);
         assert_eq!(verdict(node(4, "new", "confirmed", Some("confirmed"))), Verdict::Confirmed);
         assert!(matches!(verdict(node(4, "new", "trial", Some("pending"))), Verdict::Open(_)));
         assert!(
@@ -190,5 +204,11 @@ mod tests {
             Verdict::Reverted("crashed 3 times".into())
         );
         assert!(matches!(verdict(node(4, "old", "confirmed", Some("pending"))), Verdict::Open(_)));
+        let mut twin = node(4, "new", "confirmed", Some("pending"));
+        twin.image.as_mut().unwrap().version = "1.0.0".into();
+        assert!(
+            matches!(verdict(twin), Verdict::Open(_)),
+            "the same code under another version is another image"
+        );
     }
 }

@@ -103,7 +103,7 @@ pub mod tests {
         mood: Mood,
         log: Arc<Mutex<Vec<&'static str>>>,
     ) -> FakeNode {
-        let (hash, looks) = (hash.to_owned(), Mutex::new(None::<u32>));
+        let (hash, looks, sent) = (hash.to_owned(), Mutex::new(None::<u32>), Mutex::new(String::new()));
         FakeNode::start(move |request| {
             let mut looks = looks.lock().unwrap();
             match request.method.as_str() {
@@ -111,6 +111,7 @@ pub mod tests {
                 "POST" => {
                     log.lock().unwrap().push(hostname);
                     *looks = Some(0);
+                    *sent.lock().unwrap() = Header::parse(&request.body).unwrap().version.as_str().to_owned();
                     (200, format!(r#"{{"success":true,"size":{}}}"#, request.body.len()))
                 }
                 _ if mood == Mood::Legacy => (200, r#"{"freeHeap":1}"#.into()),
@@ -127,10 +128,12 @@ pub mod tests {
                         }
                         _ => (2, hash.as_str(), "confirmed", r#"{"outcome":"confirmed"}"#),
                     };
+                    let sent = sent.lock().unwrap();
+                    let version = if sha256 == "old" { "1.0.0" } else { sent.as_str() };
                     (
                         200,
                         format!(
-                            r#"{{"hostname":"{hostname}","board":"{board}","boot":{boot},"lastUpdate":{update},"image":{{"version":"1.0.0","sha256":"{sha256}","state":"{state}"}}}}"#
+                            r#"{{"hostname":"{hostname}","board":"{board}","boot":{boot},"lastUpdate":{update},"image":{{"version":"{version}","sha256":"{sha256}","state":"{state}"}}}}"#
                         ),
                     )
                 }
