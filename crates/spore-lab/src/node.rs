@@ -173,7 +173,7 @@ fn image(body: &Body, boot: Boot, reason: &str, deaf: bool) -> Task<Exit> {
         let observer = Observer::new(view.seen.clone());
         let services: [&dyn Service; 3] = [&hello, &relay, &observer];
         let mut memory = Box::new(Memory::new());
-        let start = Start { boot, factory, services: &services };
+        let start = Start { boot: &boot, factory: Some(&factory), services: &services };
         let radio = VirtualRadio { radio, deaf };
         let parts: Parts<'_, VirtualBoard> = Parts { device, radio, flash: &flash, system: &mut system };
         let node =

@@ -71,11 +71,12 @@ impl<'a> Context<'a> {
 
     /// Puts the node in its place; to be called once, before [`Context::configure`], and before anybody sees the context.
     #[inline(never)]
+    #[inline(never)]
     pub(crate) fn begin(&mut self, start: Start<'a>, mac: [u8; 6], system: &'a mut dyn System) {
         let state = self.state.get_mut();
-        state.config.set(start.factory);
+        state.config.set(start.factory.cloned().unwrap_or_default());
         state.last_update.set(start.boot.last_update.clone());
-        state.boot.set(start.boot);
+        state.boot.set(start.boot.clone());
         state.begin(mac, system);
         state.catalogues.set_common(common);
         self.system = RefCell::new(Some(system));
@@ -349,7 +350,7 @@ mod tests {
 
     fn context(system: &mut FakeSystem) -> Context<'_> {
         let mut ctx = Context::new();
-        let start = Start { boot: boot(), factory: Config::new(), services: &[] };
+        let start = Start { boot: Box::leak(Box::new(boot())), factory: None, services: &[] };
         ctx.begin(start, [2, 0, 0, 0x3f, 0x9e, 0xc1], system);
         ctx.configure(|_| ());
         ctx

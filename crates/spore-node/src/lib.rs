@@ -99,9 +99,9 @@ impl Buffers {
 /// What a node starts with beside its board.
 pub struct Start<'a> {
     /// What the boot stage chose.
-    pub boot: Boot,
-    /// Settings of a node that has none stored yet: credentials known at flash time, for instance.
-    pub factory: Config,
+    pub boot: &'a Boot,
+    /// Settings of a node that has none stored yet, if not the usual ones: credentials known at flash time, for instance.
+    pub factory: Option<&'a Config>,
     /// What this node offers beyond what every node does.
     pub services: &'a [&'a dyn Service],
 }

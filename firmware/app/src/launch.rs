@@ -13,7 +13,7 @@ use hello::Hello;
 use relay::{Relay, Simulated};
 use spore_boot::rtc::Request;
 use spore_node::service::Service;
-use spore_node::{Assembled, Config, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
+use spore_node::{Assembled, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
 use spore_rt::crash;
 use spore_rt::executor::named;
 use spore_rt::flash::Flash;
@@ -183,9 +183,8 @@ extern "C" fn started() {
 }
 
 #[inline(never)]
-fn begin(flash: &RefCell<Flash>, flash_bytes: u32) -> Option<&'static mut Option<Begin>> {
-    let begin = BEGIN.init_with(|| crate::handoff::read(&mut flash.borrow_mut(), flash_bytes));
-    begin.is_some().then_some(begin)
+fn begin(flash: &RefCell<Flash>, flash_bytes: u32) -> Option<&'static Begin> {
+    BEGIN.init_with(|| crate::handoff::read(&mut flash.borrow_mut(), flash_bytes)).as_ref()
 }
 
 #[inline(never)]
@@ -197,18 +196,17 @@ fn services() -> &'static [&'static dyn Service] {
 fn put_together(
     flash: &'static RefCell<Flash>,
     flash_bytes: u32,
-    begin: &'static mut Option<Begin>,
+    begin: &'static Begin,
     services: &'static [&'static dyn Service],
 ) -> Option<Assembled<'static, 'static, Esp8266>> {
-    let Begin { boot, reset_reason } = begin.take()?;
     let mut mac = [0u8; 6];
     // SAFETY: a buffer of six bytes.
     unsafe { sdk::wifi_get_macaddr(0, mac.as_mut_ptr()) };
-    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, reset_reason));
+    let system = SYSTEM.init_with(|| ChipSystem::new(BOARD, flash_bytes, &begin.reset_reason));
     // SAFETY: the SDK calls `started` once.
     let memory = unsafe { MEMORY.lend() };
     let parts = Parts { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
-    spore_node::assemble(memory, parts, Start { boot, factory: Config::default(), services }).ok()
+    spore_node::assemble(memory, parts, Start { boot: &begin.boot, factory: None, services }).ok()
 }
 
 #[inline(never)]

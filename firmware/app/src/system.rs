@@ -15,12 +15,12 @@ pub struct ChipSystem {
     /// Free heap when the node began.
     heap_at_start: u32,
     sdk_version: &'static str,
-    reset_reason: String<96>,
+    reset_reason: &'static str,
 }
 
 impl ChipSystem {
     /// Reads what does not change.
-    pub fn new(board: &'static str, flash_bytes: u32, reset_reason: String<96>) -> Self {
+    pub fn new(board: &'static str, flash_bytes: u32, reset_reason: &'static str) -> Self {
         // SAFETY: no preconditions.
         let heap_at_start = unsafe { sdk::system_get_free_heap_size() };
         Self {
@@ -83,7 +83,7 @@ impl System for ChipSystem {
     }
 
     fn reset_reason(&self) -> &str {
-        &self.reset_reason
+        self.reset_reason
     }
 
     fn busy_micros(&self) -> u64 {
