@@ -20,10 +20,11 @@ use spore_wire::event::{self, EventBody, EventError};
 
 /// Event whose payload is an event for the whole cluster, as C++ SPORE has it.
 pub const BROADCAST: &str = "cluster/broadcast";
-/// A client that says nothing for so long is asked whether it is still there; after as long again it is given up. Well
-/// below the time-out of the connection's socket: smoltcp ends a connection on which nothing came for that long, even if
-/// nothing was said either.
+/// A client that says nothing for so long is asked whether it is still there, and once more. Well below the time-out of the
+/// connection's socket: smoltcp ends a connection on which nothing came for that long, even if nothing was said either.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Questions without an answer after which a client is given up: 15 s in all, for one that is busy with something else.
+const QUESTIONS: u8 = 2;
 /// Largest text to a client in bytes: an event whose payload is all escapes is cut.
 const OUTGOING: usize = 1400;
 /// Bytes in front of a text: the frame's head.
@@ -70,15 +71,15 @@ impl Client<'_, '_, '_> {
         let origin = self.ctx.new_client();
         let mut cursor = self.ctx.log_position();
         let mut frames = Frames::new();
-        let mut silent = false;
+        let mut asked = 0;
         loop {
             let (ctx, buffer) = (self.ctx, &mut *self.buffer);
             let read = self.socket.read_with(|bytes| frames.feed(bytes, buffer));
             match select3(read, ctx.event_at(cursor), Timer::after(SILENCE)).await {
                 Either3::First(Err(_)) => return Err(Gone),
-                Either3::First(Ok(None)) => silent = false,
+                Either3::First(Ok(None)) => asked = 0,
                 Either3::First(Ok(Some(received))) => {
-                    silent = false;
+                    asked = 0;
                     let (answer, last) = match received {
                         Received::Text(range) => match self.take(range, origin) {
                             Some(answer) => (Send::Frame(TEXT, answer), false),
@@ -99,12 +100,12 @@ impl Client<'_, '_, '_> {
                 Either3::Second(()) => {
                     cursor = self.send(Send::Event(cursor, origin)).await?.unwrap_or(cursor);
                 }
-                Either3::Third(()) if silent => {
+                Either3::Third(()) if asked >= QUESTIONS => {
                     self.send(Send::Close(1001, "no answer to ping")).await?;
                     return Ok(());
                 }
                 Either3::Third(()) => {
-                    silent = true;
+                    asked += 1;
                     self.send(Send::Frame(PING, 0..0)).await?;
                 }
             }
