@@ -6,7 +6,7 @@ use crate::member::Node;
 use crate::node::FLASH_BYTES;
 use crate::view::{Order, Phase, View};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use embassy_time::Duration;
+use embassy_time::{Duration, Timer};
 use spore_core::wifi::{Passphrase, Ssid};
 use spore_image::{Behaviour, FlashMap, Slot, Version};
 use spore_lan::Mac;
@@ -277,6 +277,24 @@ impl Cluster {
             if let Some(Err(error)) = node.home().map(|home| home.hear(&networks)) {
                 node.view.log.line(&format!("-- air.txt cannot be written: {error} --"));
             }
+        }
+    }
+
+    /// Takes the power of emulated nodes and waits until their processes are gone, so that nobody writes to their files
+    /// when the lab has ended.
+    pub(crate) async fn end_emulators(&self) {
+        let emulated: Vec<&Node> = self.nodes().filter(|node| node.home().is_some()).collect();
+        for _ in 0..200 {
+            let mut alive = false;
+            for node in emulated.iter().filter(|node| node.view.phase.get() != Phase::Off) {
+                // One with too many orders before this is told again.
+                node.order(Order::PowerOff);
+                alive = true;
+            }
+            if !alive {
+                return;
+            }
+            Timer::after(Duration::from_millis(10)).await;
         }
     }
 

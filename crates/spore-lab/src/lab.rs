@@ -44,6 +44,7 @@ impl Lab {
                         break;
                     }
                 }
+                cluster.end_emulators().await;
             });
         })?;
         outcome.recv().map_err(|_| anyhow!("the lab ended before it began"))??;

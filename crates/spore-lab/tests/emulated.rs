@@ -45,6 +45,7 @@ fn fake_emulator() {
     let mac: Vec<u8> =
         board("mac").unwrap().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     let number = |key| board(key).unwrap_or_else(|| "-".to_owned());
+    std::fs::write("pid", std::process::id().to_string()).unwrap();
     say(&format!("\r\nreset {} cut {}", number("reset"), number("cut")));
     let world = World::new(Mode::Real);
     let spawner = world.spawner();
@@ -243,6 +244,12 @@ fn how_an_emulator_ends_decides_what_follows() {
     assert!(broken.reset_reason.contains("programmed twice"), "{broken:?}");
     desk.order(Command::Restart { node: "1".to_owned() });
     desk.until_node(1, "until it is started by hand", runs(5));
+    let pid = std::fs::read_to_string(desk.home(1).join("pid")).unwrap();
+    let alive = || std::process::Command::new("kill").args(["-0", &pid]).output().unwrap().status.success();
+    assert!(alive());
+    let Desk { lab, folder: _folder } = desk;
+    drop(lab);
+    assert!(!alive(), "the process ends before the lab has");
 }
 
 #[test]

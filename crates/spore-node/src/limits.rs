@@ -22,6 +22,8 @@ mod size {
     pub const HTTP_CONNECTIONS: usize = 4;
     /// Connections that only say that all others are busy, 0.8 KB each. Two, so that one listens while the other says it.
     pub const REFUSERS: usize = 2;
+    /// Receive buffer of these: what a client sends is read away while it takes the answer in.
+    pub const REFUSER_RX: usize = 512;
     /// Receive buffer for datagrams in bytes. Longer datagrams than we send exist: a pixel frame in RAW: is 1,540 bytes.
     pub const UDP_RX: usize = 6 * 1024;
     /// Datagrams that wait to be read.
@@ -57,6 +59,8 @@ mod size {
     pub const HTTP_CONNECTIONS: usize = 2;
     /// Connections that only say that all others are busy, 0.8 KB each.
     pub const REFUSERS: usize = 1;
+    /// Receive buffer of these: what a client sends is read away while it takes the answer in.
+    pub const REFUSER_RX: usize = 128;
     /// Receive buffer for datagrams in bytes. Longer datagrams than we send exist: a pixel frame in RAW: is 1,540 bytes.
     pub const UDP_RX: usize = 1544;
     /// Datagrams that wait to be read.
@@ -76,5 +80,5 @@ mod size {
     /// Readers of the event log that can wait at the same time: WebSockets and [`crate::Subscription`]s.
     pub const EVENT_WAITERS: usize = 5;
     /// Networks kept of a scan.
-    pub const SCAN: usize = 8;
+    pub const SCAN: usize = 6;
 }

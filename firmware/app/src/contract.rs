@@ -13,7 +13,7 @@ use spore_rt::task_cell::TaskCell;
 /// Frames received that wait for the stack. The SDK has about eight buffers; those held here are missing there.
 const RX_QUEUE: usize = 4;
 /// Descriptors for received frames: the SDK does not survive a missing one.
-const RX_PBUFS: usize = 16;
+const RX_PBUFS: usize = 10;
 /// Frames on their way out.
 const TX_BUFFERS: usize = 2;
 /// Room before a frame that the SDK writes its own headers to.

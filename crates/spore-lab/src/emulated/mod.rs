@@ -117,7 +117,7 @@ pub(crate) async fn live(body: Body, orders: Orders) {
             Ok(Order::PowerOff) => {
                 view.stop(Phase::Off);
                 view.log.line("-- power off --");
-                plugged_in(&orders).await
+                plugged_in(view, &orders).await
             }
             Ok(order) => PowerOn::after(order),
             Err(End::PowerCut) => {
@@ -129,7 +129,7 @@ pub(crate) async fn live(body: Body, orders: Orders) {
                 view.stop(Phase::Broken);
                 view.log.line(&format!("-- broken: {why} --"));
                 view.reset_reason.replace(why);
-                plugged_in(&orders).await
+                plugged_in(view, &orders).await
             }
             Err(End::Crashed(how)) => {
                 if began.elapsed() >= WELL {
@@ -141,7 +141,7 @@ pub(crate) async fn live(body: Body, orders: Orders) {
                     Either::First(()) => PowerOn { reason: how, ..PowerOn::plug(None) },
                     Either::Second(Order::PowerOff) => {
                         view.stop(Phase::Off);
-                        plugged_in(&orders).await
+                        plugged_in(view, &orders).await
                     }
                     Either::Second(order) => PowerOn::after(order),
                 };
@@ -153,10 +153,10 @@ pub(crate) async fn live(body: Body, orders: Orders) {
 }
 
 /// Waits until a dark node is given power.
-async fn plugged_in(orders: &Orders) -> PowerOn {
+async fn plugged_in(view: &View, orders: &Orders) -> PowerOn {
     loop {
         match orders.receive().await {
-            Order::PowerOff => {}
+            Order::PowerOff => view.stop(Phase::Off),
             // A dark node has power from now on, whichever button was pressed.
             Order::Restart | Order::PowerCut => return PowerOn::plug(None),
             order @ Order::PowerCutAt(_) => return PowerOn::after(order),

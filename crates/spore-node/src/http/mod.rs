@@ -17,7 +17,7 @@ mod ws;
 
 use crate::context::{Context, EventBuffer};
 use crate::later::Later;
-use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSERS};
+use crate::limits::{HTTP_BUFFER, HTTP_RX, HTTP_TX, REFUSER_RX, REFUSERS};
 use crate::store;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
@@ -71,14 +71,14 @@ impl Default for Connection {
 
 /// Buffers of a connection that refuses.
 pub struct Overflow {
-    rx: [u8; 512],
+    rx: [u8; REFUSER_RX],
     tx: [u8; 256],
 }
 
 impl Overflow {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self { rx: [0; 512], tx: [0; 256] }
+        Self { rx: [0; REFUSER_RX], tx: [0; 256] }
     }
 }
 

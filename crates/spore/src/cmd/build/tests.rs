@@ -180,7 +180,7 @@ fn frames_in_every_form_the_compiler_has() {
         }) else {
             return;
         };
-        assert_eq!(!found.is_empty(), bytes > 1024, "{found:?}");
+        assert_eq!(!found.is_empty(), bytes > check::MAX_FRAME, "{found:?}");
     }
     let unknown = found(&function("start", ".text", "start: sub a1, a1, a2\nret"), |program| {
         check::frames(program, "app.o")
