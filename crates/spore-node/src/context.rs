@@ -71,7 +71,6 @@ impl<'a> Context<'a> {
 
     /// Puts the node in its place; to be called once, before [`Context::configure`], and before anybody sees the context.
     #[inline(never)]
-    #[inline(never)]
     pub(crate) fn begin(&mut self, start: Start<'a>, mac: [u8; 6], system: &'a mut dyn System) {
         let state = self.state.get_mut();
         state.config.set(start.factory.cloned().unwrap_or_default());
