@@ -48,6 +48,8 @@ const REPEATED: u32 = 20;
 static NEXT: Locked<u32> = Locked::new(0);
 /// Whether frames wait for a receive buffer.
 static STALLED: Locked<bool> = Locked::new(false);
+/// An event for the packet processor waits: interrupts that come meanwhile need no second one, and would fill its queue.
+static POSTED: Locked<bool> = Locked::new(false);
 static GIVE_UP: Locked<EtsTimer> = Locked::new(EtsTimer::new());
 
 fn read(register: u32) -> u32 {
@@ -111,7 +113,14 @@ extern "C" fn interrupt(_: *mut c_void) {
     if source & INT_BUSY != 0 {
         COUNTERS.with(|c| c.no_buffer += 1);
     }
-    tasks::post(tasks::PP, tasks::PP_RECEIVED, 0);
+    wake();
+}
+
+/// Has the packet processor look, once for any number of frames.
+fn wake() {
+    if !POSTED.set(true) && !tasks::post(tasks::PP, tasks::PP_RECEIVED, 0) {
+        POSTED.set(false);
+    }
 }
 
 /// The slot that has been filled longest.
@@ -135,6 +144,7 @@ fn done(index: u32) {
 
 /// In the task of the packet processor: takes what has come, while there are receive buffers.
 pub fn drain() {
+    POSTED.set(false);
     while let Some((index, frame)) = filled() {
         if share::held() == share::RECEIVE_BUFFERS {
             if !STALLED.set(true) {
@@ -159,7 +169,7 @@ fn go_on() {
 pub fn buffer_freed() {
     if STALLED.get() {
         go_on();
-        tasks::post(tasks::PP, tasks::PP_RECEIVED, 0);
+        wake();
     }
 }
 
