@@ -9,7 +9,9 @@
 //! |---|---|
 //! | 0x40000000-0x4000FFFF | vectors and the table of jumps |
 //! | 0x40010000- | hidden services (`spore_hidden`), this crate's code and constants |
-//! | 0x3FF80000-0x3FFBFFFF | this crate's data and stack, where an ESP8266 has nothing |
+//! | 0x3FF80000-0x3FFA1FFF | this crate's data, where an ESP8266 has nothing |
+//! | 0x3FFA2000-0x3FFBBFFF | the same for the SDK's stand-in: frames that have come, `air.txt` |
+//! | 0x3FFBC000-0x3FFBFFFF | this crate's stack |
 //! | 0x3FFFC000-0x3FFFC7FF | the ROM's data which others use: handler tables, `flashchip` |
 //!
 //! Strictness: see the modules `flash` (alignment, words programmed twice, cache), `cache` (poison), `tasks` (posts), `interrupts`.

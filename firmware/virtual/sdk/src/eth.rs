@@ -32,11 +32,11 @@ const INTERRUPT: u32 = 0x4000;
 const WRAP: u32 = 0x2000;
 const PAD_AND_CRC: u32 = 0x1800;
 
-/// Memory where an ESP8266 has none: ring of receive buffers. The ring is the air: frames come over the wire
-/// of the emulator in bursts, but over the air one after the other.
-const RING: u32 = 0x3FFA_0000;
+/// Memory where an ESP8266 has none, behind the data of the ROM's stand-in (rom-standin.ld): ring of receive buffers. The ring
+/// is the air: frames come over the wire of the emulator in bursts, but over the air one after the other.
+const RING: u32 = 0x3FFA_2000;
 const SLOT: u32 = 1600;
-const SLOTS: u32 = 64;
+const SLOTS: u32 = 56;
 /// Longest frame without check sequence.
 pub const LONGEST: usize = 1514;
 
