@@ -27,7 +27,7 @@ pub use boot::{Boot, MAX_CRASHES, MAX_STARTS, NoBootableSlot, ResetCause, select
 pub use check::{SlotCheck, SlotFault, SlotFlaw};
 pub use choose::{Choice, choose};
 pub use install::{InstallError, InstallFault, Installed, Installer};
-pub use manage::{RevertError, SlotState, SlotStatus, Status, confirm, revert, status};
+pub use manage::{RevertError, SlotState, SlotStatus, Status, confirm, revert, slot_version, status};
 pub use record::{Entry, LastUpdate, Outcome, Reason, Record, RecordError, State};
 pub use rtc::{Crash, CrashKind, Handoff, Request, Reset, TaskName};
 

@@ -8,10 +8,10 @@
 )]
 
 use crate::check::{SlotCheck, SlotFault, header};
-use crate::record::{self, Entry, LastUpdate, Outcome, Reason, RecordError, State};
+use crate::record::{self, Entry, LastUpdate, Outcome, Reason, Record, RecordError, State};
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
-use spore_image::{FlashMap, Header, Slot};
+use spore_image::{FlashMap, Header, Slot, Version};
 
 /// Ends the trial of the running image well; for a node whose [`crate::Boot::trial`] says it is on trial. Returns whether
 /// there was one; without, or when the image on trial was not started yet, nothing is written.
@@ -131,27 +131,46 @@ pub struct Status {
     pub last_update: Option<LastUpdate>,
 }
 
+/// How a slot stands, by the record, and what version its header names: as much of [`status`] as a node with little stack needs.
+#[inline(never)]
+pub fn slot_version<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    slot: Slot,
+    record: Option<&Record>,
+) -> Result<(SlotState, Option<Version>), RecordError> {
+    let status = slot_status(flash, map, slot, record)?;
+    Ok((status.state, status.header.map(|header| header.version)))
+}
+
+fn slot_status<F: ReadNorFlash>(
+    flash: &mut F,
+    map: &FlashMap,
+    slot: Slot,
+    record: Option<&Record>,
+) -> Result<SlotStatus, RecordError> {
+    let header = match header(flash, map, slot) {
+        Ok(header) => Some(header),
+        Err(SlotFault::Image(_)) => None,
+        Err(SlotFault::Flash(kind)) => return Err(RecordError::Flash(kind)),
+    };
+    let state = match (&header, record) {
+        (None, _) => SlotState::Empty,
+        (Some(_), Some(record)) if record.active == slot => match record.state {
+            State::Confirmed => SlotState::Confirmed,
+            State::Trial { .. } => SlotState::Trial,
+        },
+        (Some(_), _) => SlotState::Spare,
+    };
+    Ok(SlotStatus { slot, state, header })
+}
+
 /// Reads how things stand: record and headers, about 9 KB of flash. After an installation the active slot is the one
 /// the *next* start runs.
 pub fn status<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Status, RecordError> {
     let record = record::read(flash, map)?;
-    let mut slot = |slot: Slot| {
-        let header = match header(flash, map, slot) {
-            Ok(header) => Some(header),
-            Err(SlotFault::Image(_)) => None,
-            Err(SlotFault::Flash(kind)) => return Err(RecordError::Flash(kind)),
-        };
-        let state = match (&header, &record) {
-            (None, _) => SlotState::Empty,
-            (Some(_), Some(record)) if record.active == slot => match record.state {
-                State::Confirmed => SlotState::Confirmed,
-                State::Trial { .. } => SlotState::Trial,
-            },
-            (Some(_), _) => SlotState::Spare,
-        };
-        Ok(SlotStatus { slot, state, header })
-    };
-    let slots = [slot(Slot::A)?, slot(Slot::B)?];
+    let [a, b] = Slot::BOTH.map(|slot| slot_status(flash, map, slot, record.as_ref()));
+    let slots = [a?, b?];
     Ok(Status {
         slots,
         boot_count: record.as_ref().map_or(0, |record| record.boot_count),

@@ -361,11 +361,11 @@ fn confirm<F: NorFlash>(ctx: &Context<'_>, flash: &mut F, map: &FlashMap) -> boo
     if spore_boot::confirm(flash, map).is_err() {
         return false;
     }
-    let status = spore_boot::status(flash, map);
+    let record = spore_boot::record::read(flash, map);
     ctx.with(|state| {
         state.boot.trial = false;
-        if let Ok(status) = status {
-            state.last_update.set(status.last_update);
+        if let Ok(record) = record {
+            state.last_update.set(record.and_then(|record| record.last_update));
         }
     });
     true

@@ -369,6 +369,11 @@ extern "C" fn netif_remove(netif: *mut Netif) {
             link.access_point = ptr::null_mut();
         }
     });
+    netif_default.with(|default| {
+        if *default == netif {
+            *default = ptr::null_mut();
+        }
+    });
 }
 
 #[unsafe(no_mangle)]

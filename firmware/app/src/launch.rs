@@ -7,6 +7,7 @@ use crate::radio::{self, WifiRadio};
 use crate::system::ChipSystem;
 use core::cell::RefCell;
 use core::future::Future;
+use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
 use hello::Hello;
@@ -67,28 +68,28 @@ static REFUSER_TASKS: [TaskStorage<RefuserTask>; limits::REFUSERS] =
 #[define_opaque(NetworkTask)]
 fn network_task(network: Network<'static, Esp8266>) -> NetworkTask {
     named(NETWORK, async move {
-        network.run().await;
+        pin!(network.run()).await;
     })
 }
 
 #[define_opaque(NodeTask)]
 fn node_task(node: Node<'static, 'static, Esp8266>) -> NodeTask {
     named(NODE, async move {
-        leave(node.run().await);
+        leave(pin!(node.run()).await);
     })
 }
 
 #[define_opaque(WorkerTask)]
 fn worker_task(worker: Worker<'static, 'static, Esp8266>) -> WorkerTask {
     named(HTTP, async move {
-        worker.run().await;
+        pin!(worker.run()).await;
     })
 }
 
 #[define_opaque(RefuserTask)]
 fn refuser_task(refuser: Refuser<'static>) -> RefuserTask {
     named(REFUSER, async move {
-        refuser.run().await;
+        pin!(refuser.run()).await;
     })
 }
 

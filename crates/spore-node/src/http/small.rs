@@ -17,7 +17,7 @@ use spore_boot::Installed;
 use spore_core::events::{Event, Origin, Refusal};
 use spore_core::limits::EVENT_DATA;
 use spore_core::wifi::State as WifiState;
-use spore_image::FlashMap;
+use spore_image::{FlashMap, Slot};
 use spore_wire::event::check_name;
 
 /// Answers one of the routes whose answer is small.
@@ -86,8 +86,13 @@ pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
 #[inline(never)]
 fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut Reply<'_>) {
     let map = FlashMap::for_size(ctx.with(|state| state.identity.flash_bytes));
-    let status = map.ok().and_then(|map| spore_boot::status(&mut *flash.borrow_mut(), &map).ok());
-    let Some(status) = status else {
+    let flash = &mut *flash.borrow_mut();
+    let slots = map.ok().and_then(|map| {
+        let record = spore_boot::record::read(flash, &map).ok()?;
+        let mut slot = |slot| spore_boot::slot_version(flash, &map, slot, record.as_ref()).ok();
+        Some(([slot(Slot::A)?, slot(Slot::B)?], record.and_then(|record| record.last_update)))
+    });
+    let Some((slots, last)) = slots else {
         return reply.error(503, "the boot record cannot be read at the moment; try again");
     };
     let (word, received, size) = match ctx.with(|state| state.update) {
@@ -101,20 +106,20 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
         json.field_number("size", size)?;
         json.key("slots")?;
         json.begin_array()?;
-        for slot in &status.slots {
+        for (slot, (state, version)) in Slot::BOTH.iter().zip(&slots) {
             json.begin_object()?;
-            json.field("slot", slot.slot.as_str())?;
-            json.field("state", slot.state.as_str())?;
+            json.field("slot", slot.as_str())?;
+            json.field("state", state.as_str())?;
             json.key("version")?;
-            match &slot.header {
-                Some(header) => json.string(header.version.as_str())?,
+            match version {
+                Some(version) => json.string(version.as_str())?,
                 None => json.null()?,
             }
             json.end_object()?;
         }
         json.end_array()?;
         json.key("lastUpdate")?;
-        last_update(json, status.last_update.as_ref())
+        last_update(json, last.as_ref())
     });
 }
 
