@@ -362,6 +362,11 @@ fn is_station(netif: *mut Netif) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn netif_remove(netif: *mut Netif) {
     set_link(netif, false);
+    netif_default.with(|default| {
+        if *default == netif {
+            *default = ptr::null_mut();
+        }
+    });
     LINK.with(|link| {
         if link.station == netif {
             link.station = ptr::null_mut();
