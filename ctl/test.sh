@@ -15,6 +15,8 @@ node_crates='spore-wire spore-image spore-core spore-boot spore-node'
 bare_target=thumbv6m-none-eabi
 
 suites='fmt shell deny clippy no-std fuzz rust lab peer api page docs'
+# Only when named.
+on_request='qemu'
 # These mostly wait, each for a lab of its own: they run side by side.
 together='lab peer api page'
 about() {
@@ -30,6 +32,7 @@ about() {
     peer) echo 'C++ SPORE nodes, imitated, in one network with ours (tests/peer); Linux, root' ;;
     api) echo 'a live node answers as api/openapi.yaml says, whatever it is sent (schemathesis)' ;;
     page) echo "a node's page in a real browser (tests/page)" ;;
+    qemu) echo 'the stand-ins of ROM and SDK, the known answers and the firmware in QEMU (tests/qemu)' ;;
     docs) echo 'commands and endpoints in the documentation exist' ;;
   esac
 }
@@ -39,7 +42,9 @@ usage() {
   echo
   echo 'Runs all suites, or the ones named. Logs: build/test-logs/<suite>.log'
   echo
-  for suite in $suites; do printf '  %-8s %s\n' "$suite" "$(about "$suite")"; done
+  for suite in $suites $on_request; do printf '  %-8s %s\n' "$suite" "$(about "$suite")"; done
+  echo
+  echo "Not among all: $on_request"
 }
 
 # --- what suites need -------------------------------------------------------------------------------------------------
@@ -193,6 +198,11 @@ suite_page() {
   part=live wrap="$venv/bin/python tests/with_lab.py" run_pytest tests/page && [ $mocked -eq 0 ]
 }
 
+suite_qemu() {
+  python && spore && emulated || return
+  run_pytest tests/qemu
+}
+
 suite_docs() {
   python && spore || return
   run_pytest tests/docs
@@ -291,7 +301,7 @@ for argument in "$@"; do
       exit 0
       ;;
   esac
-  case " $suites " in
+  case " $suites $on_request " in
     *" $argument "*) chosen="$chosen $argument" ;;
     *)
       echo "There is no suite '$argument'." >&2

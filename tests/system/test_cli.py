@@ -58,7 +58,7 @@ def test_update_one(lab, nodes):
     assert node.status()["image"]["version"] == "8.0.0"
     assert node.status()["image"]["state"] == "confirmed"
 
-    bad = lab.spore("build", "--version", "8.1.0", "--behaviour", "crash").stdout.strip().splitlines()[-1]
+    bad = lab.spore("build", "--board", "virtual", "--version", "8.1.0", "--behaviour", "crash").stdout.strip().splitlines()[-1]
     done = lab.spore("ota", "update", node.hostname, bad, check=False, timeout=240)
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert "8.1.0" in done.stderr + done.stdout
@@ -93,7 +93,7 @@ def test_update_all(lab, nodes):
 
 def test_update_all_stops_at_the_first_failure(lab, nodes):
     before = {node.hostname: node.status()["image"]["version"] for node in nodes}
-    path = lab.spore("build", "--version", "9.9.0", "--behaviour", "crash").stdout.strip().splitlines()[-1]
+    path = lab.spore("build", "--board", "virtual", "--version", "9.9.0", "--behaviour", "crash").stdout.strip().splitlines()[-1]
     done = lab.spore("ota", "all", path, check=False, timeout=400)
     assert done.returncode == 2, (done.stdout, done.stderr)
     tried = [node for node in nodes if (node.status()["lastUpdate"] or {}).get("version") == "9.9.0"]

@@ -20,7 +20,7 @@ pub(crate) fn numbers() -> u32 {
         let (a, wide) = (numbers.u32(), numbers.u64());
         let written = write!(
             fold,
-            "{a} {:>8} {:08x} {:#X} {} {} {wide} {:?}",
+            "{a} {:>8} {:08x} {:#X} {} {} {wide} {}",
             a & 0xFFF,
             a,
             a >> 3,
