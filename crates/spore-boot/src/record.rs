@@ -33,19 +33,21 @@
     clippy::panic
 )]
 
-use crate::{erase, program, read as read_flash};
+mod entry;
+mod log;
+
+pub use entry::Entry;
+pub(crate) use log::{append, newest};
+pub use log::{read, write};
+
 use core::fmt;
-use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
-use spore_image::header::VERSION_AT;
-use spore_image::version::VERSION_BYTES;
-use spore_image::{FlashMap, SECTOR, Slot, Version, crc32};
+use embedded_storage::nor_flash::NorFlashErrorKind;
+use spore_image::{SECTOR, Slot, Version};
 
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 64;
 /// Entries of a sector.
 pub const ENTRIES: u32 = SECTOR / ENTRY_BYTES as u32;
-const FORMAT: u8 = 1;
-const COVERED: usize = 60;
 /// How many reason codes there are.
 const REASONS: u8 = 7;
 
@@ -200,309 +202,6 @@ impl From<NorFlashErrorKind> for RecordError {
     }
 }
 
-/// An entry on a word boundary: the record as it lies in flash, which is all that the choice of a slot needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(align(4))]
-pub struct Entry([u8; ENTRY_BYTES]);
-
-/// Offsets of the fields.
-mod at {
-    pub const BOOT_COUNT: usize = 4;
-    pub const FORMAT: usize = 8;
-    pub const ACTIVE: usize = 9;
-    pub const TRIAL: usize = 10;
-    pub const STARTS: usize = 11;
-    pub const CRASHES: usize = 12;
-    pub const OUTCOME: usize = 13;
-    pub const REASON: usize = 14;
-    pub const COUNT: usize = 15;
-    pub const VERSION: usize = 16;
-}
-
-impl Entry {
-    /// The first of a new chip: never started, slot A, confirmed, without an update.
-    pub fn first() -> Self {
-        let mut bytes = [0; ENTRY_BYTES];
-        bytes[at::FORMAT] = FORMAT;
-        Self(bytes)
-    }
-
-    /// Whether nothing was programmed there.
-    fn is_blank(&self) -> bool {
-        self.0.iter().all(|byte| *byte == 0xFF)
-    }
-
-    fn emit(record: &Record) -> Self {
-        let mut entry = Self::first();
-        entry.set_active(record.active);
-        entry.set_word(at::BOOT_COUNT, record.boot_count);
-        entry.set_trial(match record.state {
-            State::Confirmed => None,
-            State::Trial { starts, crashes } => Some((starts, crashes)),
-        });
-        if let Some(LastUpdate { version, outcome, reason }) = &record.last_update {
-            entry.end_update(*outcome, *reason);
-            let mut padded = [0; VERSION_BYTES];
-            for (to, from) in padded.iter_mut().zip(version.iter().flat_map(|text| text.as_str().bytes())) {
-                *to = from;
-            }
-            entry.set_version(&padded);
-        }
-        entry
-    }
-
-    /// What a valid entry says.
-    pub(crate) fn record(&self) -> Record {
-        let version = self.0.get(at::VERSION..).and_then(|rest| rest.first_chunk::<VERSION_BYTES>());
-        let outcome = match self.0[at::OUTCOME] {
-            1 => Some(Outcome::Pending),
-            2 => Some(Outcome::Confirmed),
-            3 => Some(Outcome::Reverted),
-            _ => None,
-        };
-        Record {
-            boot_count: self.boot_count(),
-            active: self.active(),
-            state: match self.trial() {
-                None => State::Confirmed,
-                Some((starts, crashes)) => State::Trial { starts, crashes },
-            },
-            last_update: outcome.map(|outcome| LastUpdate {
-                version: version
-                    .and_then(|version| core::str::from_utf8(version).ok())
-                    .and_then(|text| Version::parse(text.trim_end_matches('\0')).ok()),
-                outcome,
-                reason: Reason::from_code(self.0[at::REASON], self.0[at::COUNT]),
-            }),
-        }
-    }
-
-    // Both are used often, and the bootloader has 8 KB.
-    #[inline(never)]
-    fn word(&self, offset: usize) -> u32 {
-        let bytes = self.0.get(offset..).and_then(|rest| rest.first_chunk()).copied();
-        u32::from_le_bytes(bytes.unwrap_or_default())
-    }
-
-    #[inline(never)]
-    fn set_word(&mut self, offset: usize, value: u32) {
-        if let Some(to) = self.0.get_mut(offset..).and_then(|rest| rest.first_chunk_mut()) {
-            *to = value.to_le_bytes();
-        }
-    }
-
-    fn checksum(&self) -> u32 {
-        crc32(self.0.first_chunk::<COVERED>().map_or(&[], |covered| covered))
-    }
-
-    fn sequence(&self) -> u32 {
-        self.word(0)
-    }
-
-    /// Gives the entry its place in the log, and its checksum.
-    fn seal(&mut self, sequence: u32) {
-        self.set_word(0, sequence);
-        self.set_word(COVERED, self.checksum());
-    }
-
-    /// Whether the entry is whole.
-    fn is_valid(&self) -> bool {
-        self.word(COVERED) == self.checksum()
-            && self.0[at::FORMAT] == FORMAT
-            && self.0[at::ACTIVE] < 2
-            && self.0[at::TRIAL] < 2
-            && self.0[at::OUTCOME] < 4
-            && self.0[at::REASON] < REASONS
-    }
-
-    /// Starts since the flash was new.
-    pub fn boot_count(&self) -> u32 {
-        self.word(at::BOOT_COUNT)
-    }
-
-    /// Counts a start.
-    pub(crate) fn count_start(&mut self) {
-        self.set_word(at::BOOT_COUNT, self.boot_count().wrapping_add(1));
-    }
-
-    /// The slot that runs.
-    pub(crate) fn active(&self) -> Slot {
-        if self.0[at::ACTIVE] == 0 { Slot::A } else { Slot::B }
-    }
-
-    pub(crate) fn set_active(&mut self, slot: Slot) {
-        self.0[at::ACTIVE] = u8::from(slot == Slot::B);
-    }
-
-    /// Starts and crashes, if the active image is on trial.
-    pub(crate) fn trial(&self) -> Option<(u8, u8)> {
-        (self.0[at::TRIAL] != 0).then_some((self.0[at::STARTS], self.0[at::CRASHES]))
-    }
-
-    pub(crate) fn set_trial(&mut self, trial: Option<(u8, u8)>) {
-        let (starts, crashes) = trial.unwrap_or_default();
-        self.0[at::TRIAL] = u8::from(trial.is_some());
-        self.0[at::STARTS] = starts;
-        self.0[at::CRASHES] = crashes;
-    }
-
-    /// Whether there was an update.
-    pub(crate) fn has_update(&self) -> bool {
-        self.0[at::OUTCOME] != 0
-    }
-
-    /// How the last update ended.
-    pub(crate) fn end_update(&mut self, outcome: Outcome, reason: Reason) {
-        let (code, count) = reason.code();
-        self.0[at::OUTCOME] = match outcome {
-            Outcome::Pending => 1,
-            Outcome::Confirmed => 2,
-            Outcome::Reverted => 3,
-        };
-        self.0[at::REASON] = code;
-        self.0[at::COUNT] = count;
-    }
-
-    /// Whether the version of the last update is known.
-    pub(crate) fn has_version(&self) -> bool {
-        self.0[at::VERSION] != 0
-    }
-
-    /// The version of the last update, padded with zeros; all zeros: not known.
-    pub(crate) fn set_version(&mut self, version: &[u8; VERSION_BYTES]) {
-        for (to, from) in self.0.iter_mut().skip(at::VERSION).zip(version) {
-            *to = *from;
-        }
-    }
-
-    /// Takes the version from the header in a slot. What cannot be read or is no version is one that is not known.
-    pub(crate) fn read_version<F: ReadNorFlash>(&mut self, flash: &mut F, map: &FlashMap, slot: Slot) {
-        let version = self.0.get_mut(at::VERSION..).and_then(|rest| rest.first_chunk_mut::<VERSION_BYTES>());
-        if let Some(version) = version {
-            let from = map.slot(slot).offset.wrapping_add(VERSION_AT as u32);
-            // An error leaves what was there, which is not known either.
-            read_flash(flash, from, version).unwrap_or_default();
-        }
-    }
-
-    /// Makes the other slot the active one, and that the end of the last update.
-    pub(crate) fn revert(&mut self, reason: Reason) {
-        // The version of a trial is known; otherwise the last update may have been of the other slot.
-        if self.trial().is_none() {
-            self.set_version(&[0; VERSION_BYTES]);
-        }
-        self.set_active(self.active().other());
-        self.set_trial(None);
-        self.end_update(Outcome::Reverted, reason);
-    }
-}
-
-/// Where a look through both sectors finds the newest valid entry.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Its sector, 0 or 1; [`NO_SECTOR`] if there is none.
-    sector: u32,
-    /// Index behind the last entry of that sector that is not blank.
-    next: u32,
-}
-
-const NO_SECTOR: u32 = 2;
-
-fn offset(map: &FlashMap, sector: u32, entry: u32) -> u32 {
-    let bytes = entry.wrapping_mul(SECTOR / ENTRIES);
-    map.record().offset.wrapping_add(sector.wrapping_mul(SECTOR)).wrapping_add(bytes)
-}
-
-/// Looks for the newest valid entry; `newest` becomes it if there is one.
-fn scan<F: ReadNorFlash>(
-    flash: &mut F,
-    map: &FlashMap,
-    newest: &mut Entry,
-) -> Result<Place, NorFlashErrorKind> {
-    let mut place = Place { sector: NO_SECTOR, next: 0 };
-    let mut entry = Entry::first();
-    for sector in 0..2 {
-        let mut behind = 0;
-        // From the end, because sequence numbers only grow within a sector: the first valid entry is its newest.
-        for index in (0..ENTRIES).rev() {
-            read_flash(flash, offset(map, sector, index), &mut entry.0)?;
-            if entry.is_blank() {
-                continue;
-            }
-            behind = behind.max(index.wrapping_add(1));
-            if entry.is_valid() {
-                if place.sector == NO_SECTOR || entry.sequence() > newest.sequence() {
-                    *newest = entry;
-                    place.sector = sector;
-                }
-                break;
-            }
-        }
-        if place.sector == sector {
-            place.next = behind;
-        }
-    }
-    Ok(place)
-}
-
-/// Whether there is a valid entry; `entry` becomes the newest.
-pub(crate) fn newest<F: ReadNorFlash>(
-    flash: &mut F,
-    map: &FlashMap,
-    entry: &mut Entry,
-) -> Result<bool, RecordError> {
-    Ok(scan(flash, map, entry)?.sector != NO_SECTOR)
-}
-
-/// The newest valid entry; `None` on a new chip, or when both sectors are damaged.
-pub fn read<F: ReadNorFlash>(flash: &mut F, map: &FlashMap) -> Result<Option<Record>, RecordError> {
-    let mut entry = Entry::first();
-    Ok(newest(flash, map, &mut entry)?.then(|| entry.record()))
-}
-
-/// Makes `record` the newest entry. Until this returns, a reader finds either the entry before or this one.
-///
-/// Costs a look through both sectors, one program order of 64 bytes, and in one of 64 calls an erasure. An entry that
-/// does not read back is tried once more in the other sector.
-pub fn write<F: NorFlash>(flash: &mut F, map: &FlashMap, record: &Record) -> Result<(), RecordError> {
-    append(flash, map, &mut Entry::emit(record))
-}
-
-/// [`write`] of an entry, which gets its sequence number and checksum.
-pub(crate) fn append<F: NorFlash>(
-    flash: &mut F,
-    map: &FlashMap,
-    entry: &mut Entry,
-) -> Result<(), RecordError> {
-    // Sequence number 0, in case there is none.
-    let mut newest = Entry::first();
-    let Place { sector, next } = scan(flash, map, &mut newest)?;
-    let known = sector != NO_SECTOR;
-    entry.seal(newest.sequence().wrapping_add(1));
-    if known && next < ENTRIES && place(flash, offset(map, sector, next), entry)? {
-        return Ok(());
-    }
-    // The sector that does not hold the newest; without one nothing is known about either, so try both.
-    for fresh in 0..2 {
-        if fresh == sector {
-            continue;
-        }
-        erase(flash, offset(map, fresh, 0))?;
-        if place(flash, offset(map, fresh, 0), entry)? {
-            return Ok(());
-        }
-    }
-    Err(RecordError::Worn)
-}
-
-/// Programs an entry and says whether it reads back.
-fn place<F: NorFlash>(flash: &mut F, offset: u32, entry: &Entry) -> Result<bool, RecordError> {
-    program(flash, offset, &entry.0)?;
-    let mut back = Entry::first();
-    read_flash(flash, offset, &mut back.0)?;
-    Ok(back == *entry)
-}
-
 #[cfg(all(test, feature = "testkit"))]
 #[allow(
     clippy::unwrap_used,
@@ -511,9 +210,11 @@ fn place<F: NorFlash>(flash: &mut F, offset: u32, entry: &Entry) -> Result<bool,
     reason = "a failing test may panic"
 )]
 mod tests {
+    use super::log::offset;
     use super::*;
     use crate::testkit::{StrictFlash, small_map};
     use proptest::prelude::*;
+    use spore_image::crc32;
 
     fn record(boot_count: u32) -> Record {
         Record {
