@@ -111,15 +111,6 @@ impl TxBuffer {
         Self { pbuf: Pbuf::FREE, pad: [0; 2], headroom: [0; HEADROOM], frame: [0; MAX_FRAME] };
 }
 
-/// Counters of the link since start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Counters {
-    /// Frames dropped because the queue was full.
-    pub rx_dropped: u32,
-    /// Frames that the SDK did not take.
-    pub tx_refused: u32,
-}
-
 struct Link {
     station: *mut Netif,
     access_point: *mut Netif,
@@ -128,7 +119,6 @@ struct Link {
     received: [*mut Pbuf; RX_QUEUE],
     waiting: usize,
     waker: Option<Waker>,
-    counters: Counters,
 }
 
 static LINK: TaskCell<Link> = TaskCell::new(Link {
@@ -139,7 +129,6 @@ static LINK: TaskCell<Link> = TaskCell::new(Link {
     received: [ptr::null_mut(); RX_QUEUE],
     waiting: 0,
     waker: None,
-    counters: Counters { rx_dropped: 0, tx_refused: 0 },
 });
 static RX: TaskCell<[Pbuf; RX_PBUFS]> = TaskCell::new([const { Pbuf::FREE }; RX_PBUFS]);
 static TX: TaskCell<[TxBuffer; TX_BUFFERS]> = TaskCell::new([const { TxBuffer::EMPTY }; TX_BUFFERS]);
@@ -180,11 +169,6 @@ pub fn register(waker: &Waker) {
         Some(known) if known.will_wake(waker) => {}
         _ => link.waker = Some(waker.clone()),
     });
-}
-
-/// Counters since start.
-pub fn counters() -> Counters {
-    LINK.with(|link| link.counters)
 }
 
 /// Whether a received frame waits.
@@ -251,7 +235,6 @@ pub fn send<R>(length: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         }
     };
     if !taken {
-        LINK.with(|link| link.counters.tx_refused += 1);
         // SAFETY: the SDK refused the frame, so the buffer is ours again (unless it freed it by itself, which is the same).
         unsafe { (*buffer).pbuf = Pbuf::FREE };
     }
@@ -452,10 +435,7 @@ extern "C" fn ethernet_input(pbuf: *mut Pbuf, netif: *mut Netif) -> i8 {
                 link.wake();
                 true
             }
-            None => {
-                link.counters.rx_dropped = link.counters.rx_dropped.wrapping_add(1);
-                false
-            }
+            None => false,
         }
     });
     if !queued {

@@ -31,13 +31,11 @@ pub struct Figures {
     pub longest: u32,
     /// Polls longer than [`LONG_POLL`].
     pub long: u32,
-    /// Posts that the SDK refused.
-    pub refused: u32,
 }
 
 static EXECUTOR: TaskCell<Option<Executor>> = TaskCell::new(None);
 static RUNTIME: TaskCell<Runtime> =
-    TaskCell::new(Runtime { posted: false, figures: Figures { busy: 0, longest: 0, long: 0, refused: 0 } });
+    TaskCell::new(Runtime { posted: false, figures: Figures { busy: 0, longest: 0, long: 0 } });
 static QUEUE: TaskCell<[OsEvent; 2]> = TaskCell::new([OsEvent { signal: 0, parameter: 0 }; 2]);
 
 /// Makes the executor's task and hands out its spawner. Call once, in task context.
@@ -72,13 +70,10 @@ pub fn nudge() {
 fn post() {
     // The ROM's post unlocks interrupts whatever they were before; a critical section around a wake must survive that.
     let ps = critical::state();
+    // Where the queue is full `nudge` tries again.
     // SAFETY: posting is allowed from task context at any time.
-    let queued = unsafe { sdk::system_os_post(PRIORITY, 0, 0) };
+    let _ = unsafe { sdk::system_os_post(PRIORITY, 0, 0) };
     critical::restore(ps);
-    if !queued {
-        // `nudge` tries again.
-        RUNTIME.with(|runtime| runtime.figures.refused += 1);
-    }
 }
 
 #[unsafe(no_mangle)]
