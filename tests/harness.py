@@ -32,7 +32,7 @@ def wait_until(condition, seconds, what):
             last = condition()
             if last:
                 return last
-        except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+        except (OSError, ValueError, LookupError) as error:
             last = repr(error)
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}; last seen: {last!r}")
@@ -78,11 +78,14 @@ class Node:
         return next(node for node in self.lab.status()["nodes"] if node["hostname"] == self.hostname)
 
     def request(self, method, path, body=None, headers=None, timeout=20):
+        """One request on a connection of its own. An answer that breaks off is an OSError like any lost connection."""
         connection = http.client.HTTPConnection(*self.address, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
         finally:
             connection.close()
 
@@ -103,10 +106,8 @@ class Node:
 
     def patient(self, ask, status=lambda answer: answer.status):
         """Asks again while the node says that it is busy."""
-        for _ in range(20):
-            answer = ask()
-            if status(answer) != 503:
-                break
+        deadline = time.monotonic() + 10
+        while status(answer := ask()) == 503 and time.monotonic() < deadline:
             time.sleep(0.2)
         return answer
 
