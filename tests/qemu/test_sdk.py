@@ -222,14 +222,15 @@ def test_a_burst_longer_than_the_buffers_is_answered(board):
     board = board(0, wire=True)
     with running(board):
         board.wait_for("got ip")
-        for _ in range(60):
+        # The emulator may deliver them all before the chip runs: no more than the 56 of the ring that stands for the air.
+        for _ in range(50):
             board.wire.send(arp_request())
-        for _ in range(60):
+        for _ in range(50):
             assert board.wire.receive()[20:22] == b"\x00\x02"
         # Far too many at once: some are lost, but the rest goes on.
         for _ in range(1000):
             board.wire.send(arp_request())
-        for _ in range(60):
+        for _ in range(50):
             assert board.wire.receive()[20:22] == b"\x00\x02"
 
 
