@@ -19,13 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Which of our crates each of our crates may use. Tests (dev-dependencies) may use what they like.
 LAYERS = {
-    "spore-wire": set(),
-    "spore-image": set(),
-    "spore-core": {"spore-wire", "spore-image"},
-    "spore-boot": {"spore-wire", "spore-image"},
+    "spore-sentence": set(),
+    "spore-wire": {"spore-sentence"},
+    "spore-image": {"spore-sentence"},
+    "spore-core": {"spore-sentence", "spore-wire", "spore-image"},
+    "spore-boot": {"spore-sentence", "spore-wire", "spore-image"},
     "spore-pack": {"spore-image", "spore-boot"},
     "spore-answers": {"spore-wire", "spore-image"},
-    "spore-node": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
+    "spore-node": {"spore-sentence", "spore-wire", "spore-image", "spore-core", "spore-boot"},
     "spore-lan": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
     "hello": {"spore-node"},
     "relay": {"spore-node"},

@@ -25,6 +25,7 @@ use crate::record::{Entry, LastUpdate};
 use core::fmt;
 use embedded_storage::nor_flash::NorFlash;
 use spore_image::{FlashMap, Header, Slot};
+use spore_sentence::say;
 
 /// Crashes on trial after which the node goes back.
 pub const MAX_CRASHES: u8 = 3;
@@ -74,7 +75,7 @@ pub struct NoBootableSlot {
 
 impl fmt::Display for NoBootableSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no image to start, flash one over the serial port: slot a: {}; slot b: {}", self.a, self.b)
+        say!(f, "no image to start, flash one over the serial port: slot a: ", self.a, "; slot b: ", self.b)
     }
 }
 

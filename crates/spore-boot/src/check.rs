@@ -17,6 +17,7 @@ use spore_image::payload::{Facts, Flaw};
 use spore_image::{
     FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Segment, Slot, Verified, Verifier,
 };
+use spore_sentence::say;
 
 /// Why a slot cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl fmt::Display for SlotFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image(error) => error.fmt(f),
-            Self::Flash(kind) => write!(f, "the flash chip reports an error: {kind}"),
+            Self::Flash(kind) => say!(f, "the flash chip reports an error: ", kind),
         }
     }
 }

@@ -19,6 +19,7 @@ use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
 use spore_image::verify::Progress;
 use spore_image::{Fault, FlashMap, HEADER_BYTES, Header, ImageError, SECTOR, Slot};
+use spore_sentence::say;
 
 /// Why an installation is refused or ended. The running image is untouched in every case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,19 +73,21 @@ impl InstallError {
 impl fmt::Display for InstallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TrialOpen => f.write_str(
-                "an image is on trial; wait until it is confirmed or reverted (nothing was changed)",
-            ),
+            Self::TrialOpen => {
+                say!(f, "an image is on trial; wait until it is confirmed or reverted (nothing was changed)")
+            }
             Self::RestartPending => {
-                f.write_str("the node goes back to its other image; restart it first (nothing was changed)")
+                say!(f, "the node goes back to its other image; restart it first (nothing was changed)")
             }
             Self::Image(error) => error.fmt(f),
-            Self::ReadBack(_) => f.write_str(
-                "the flash chip did not keep the image; try again (the running image is untouched)",
-            ),
-            Self::Flash(kind) => write!(f, "the flash chip failed: {kind} (the running image is untouched)"),
-            Self::Record(error) => write!(f, "{error} (the running image is untouched)"),
-            Self::Over => f.write_str("this installation is over; begin another (nothing was changed)"),
+            Self::ReadBack(_) => {
+                say!(f, "the flash chip did not keep the image; try again (the running image is untouched)")
+            }
+            Self::Flash(kind) => {
+                say!(f, "the flash chip failed: ", kind, " (the running image is untouched)")
+            }
+            Self::Record(error) => say!(f, error, " (the running image is untouched)"),
+            Self::Over => say!(f, "this installation is over; begin another (nothing was changed)"),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::record::{self, Entry, LastUpdate, Outcome, Reason, Record, RecordErro
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use spore_image::{FlashMap, Header, Slot, Version};
+use spore_sentence::say;
 
 /// Ends the trial of the running image well; for a node whose [`crate::Boot::trial`] says it is on trial. Returns whether
 /// there was one; without, or when the image on trial was not started yet, nothing is written.
@@ -44,12 +45,12 @@ impl fmt::Display for RevertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NothingThere(_) => {
-                f.write_str("the other slot holds no image to go back to; install one (nothing was changed)")
+                say!(f, "the other slot holds no image to go back to; install one (nothing was changed)")
             }
             Self::NoRecord => {
-                f.write_str("there is no boot record yet; restart the node first (nothing was changed)")
+                say!(f, "there is no boot record yet; restart the node first (nothing was changed)")
             }
-            Self::Record(error) => write!(f, "{error} (nothing was changed)"),
+            Self::Record(error) => say!(f, error, " (nothing was changed)"),
         }
     }
 }

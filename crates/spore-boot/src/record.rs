@@ -43,6 +43,7 @@ pub use log::{read, write};
 use core::fmt;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use spore_image::{SECTOR, Slot, Version};
+use spore_sentence::say;
 
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 64;
@@ -142,12 +143,12 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => Ok(()),
-            Self::Crashed(count) => write!(f, "crashed or hung {count} times"),
-            Self::DeadlinePassed => f.write_str("trial deadline passed"),
-            Self::Unconfirmed(count) => write!(f, "started {count} times without being confirmed"),
+            Self::Crashed(count) => say!(f, "crashed or hung ", count, " times"),
+            Self::DeadlinePassed => say!(f, "trial deadline passed"),
+            Self::Unconfirmed(count) => say!(f, "started ", count, " times without being confirmed"),
             Self::ImageDamaged => f.write_str("image damaged"),
             Self::Requested => f.write_str("requested"),
-            Self::NothingToRevertTo => f.write_str("failed its trial, but the other slot holds no image"),
+            Self::NothingToRevertTo => say!(f, "failed its trial, but the other slot holds no image"),
         }
     }
 }
@@ -188,8 +189,8 @@ pub enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Flash(_) => f.write_str("the flash chip reports an error at the boot record"),
-            Self::Worn => f.write_str("the boot record cannot be written any more; replace the flash chip"),
+            Self::Flash(_) => say!(f, "the flash chip reports an error at the boot record"),
+            Self::Worn => say!(f, "the boot record cannot be written any more; replace the flash chip"),
         }
     }
 }

@@ -23,6 +23,7 @@
 use crate::boot::ResetCause;
 use core::fmt;
 use spore_image::{Slot, crc32};
+use spore_sentence::{say, sentence};
 
 /// Address of the user part of the RTC memory.
 pub const ADDRESS: u32 = 0x6000_1200;
@@ -193,7 +194,7 @@ impl fmt::Display for Crash {
             CrashKind::Panic => write!(f, "panic at {epc:#010x}")?,
             CrashKind::Watchdog => write!(f, "watchdog at {epc:#010x}")?,
             CrashKind::Exception => {
-                write!(f, "exception {cause}")?;
+                say!(f, "exception ", cause)?;
                 if let Some(name) = exception(*cause) {
                     write!(f, " ({name})")?;
                 }
@@ -361,15 +362,18 @@ const CRASHED: u32 = 16;
 
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PowerOn => "power on",
-            Self::External => "external reset",
-            Self::Restart => "restart",
-            Self::TrialFailed => "trial failed",
-            Self::Watchdog => "watchdog",
-            Self::DeepSleep => "deep sleep",
-            Self::Crash(crash) => return crash.fmt(f),
-        })
+        fmt::Display::fmt(
+            &match self {
+                Self::PowerOn => sentence!("power on"),
+                Self::External => sentence!("external reset"),
+                Self::Restart => sentence!("restart"),
+                Self::TrialFailed => sentence!("trial failed"),
+                Self::Watchdog => sentence!("watchdog"),
+                Self::DeepSleep => sentence!("deep sleep"),
+                Self::Crash(crash) => return crash.fmt(f),
+            },
+            f,
+        )
     }
 }
 

@@ -9,6 +9,7 @@ use crate::time::Duration;
 use crate::wifi::{Passphrase, Settings, Ssid};
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use spore_sentence::say;
 use spore_wire::{Hostname, Labels, NameError};
 
 /// Everything that can be set, under the names of `GET /api/node/config` in `snake_case`. All times are milliseconds.
@@ -108,19 +109,19 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => f.write_str("no such setting; GET /api/node/config lists them"),
-            Self::Range { key, min, max } => write!(f, "{key} must be a whole number from {min} to {max}"),
+            Self::Unknown => say!(f, "no such setting; GET /api/node/config lists them"),
+            Self::Range { key, min, max } => say!(f, key, " must be a whole number from ", min, " to ", max),
             Self::Hostname => {
-                f.write_str("hostname must be 1 to 24 of A-Z a-z 0-9 . _ - (empty: from the chip id)")
+                say!(f, "hostname must be 1 to 24 of A-Z a-z 0-9 . _ - (empty: from the chip id)")
             }
-            Self::Ssid => f.write_str("wifiSsid has at most 32 bytes"),
+            Self::Ssid => say!(f, "wifiSsid has at most 32 bytes"),
             Self::Passphrase => {
-                f.write_str("wifiPassphrase must be empty or 8 to 63 printable ASCII characters")
+                say!(f, "wifiPassphrase must be empty or 8 to 63 printable ASCII characters")
             }
             Self::Label(error) => write!(f, "label: {error}"),
-            Self::InactiveNotBeforeDead => f.write_str("inactiveAfterMs must be less than deadAfterMs"),
+            Self::InactiveNotBeforeDead => say!(f, "inactiveAfterMs must be less than deadAfterMs"),
             Self::TooSeldomForInactive => {
-                f.write_str("discoveryIntervalMs or heartbeatIntervalMs must be less than inactiveAfterMs")
+                say!(f, "discoveryIntervalMs or heartbeatIntervalMs must be less than inactiveAfterMs")
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::limits;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use heapless::{String, Vec};
+use spore_sentence::say;
 
 /// Names one task of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +28,17 @@ pub enum TaskError {
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name => write!(f, "a task's name has 1 to {} bytes", limits::TASK_NAME),
-            Self::Duplicate => f.write_str("there is a task of that name"),
-            Self::Interval => write!(
+            Self::Name => say!(f, "a task's name has 1 to ", limits::TASK_NAME, " bytes"),
+            Self::Duplicate => say!(f, "there is a task of that name"),
+            Self::Interval => say!(
                 f,
-                "the interval must be {} to {} ms",
+                "the interval must be ",
                 limits::TASK_INTERVAL_MIN_MS,
-                limits::TASK_INTERVAL_MAX_MS
+                " to ",
+                limits::TASK_INTERVAL_MAX_MS,
+                " ms"
             ),
-            Self::Full => f.write_str("no room for another task"),
+            Self::Full => say!(f, "no room for another task"),
             Self::Unknown => f.write_str("no such task"),
         }
     }

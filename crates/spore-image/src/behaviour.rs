@@ -21,6 +21,7 @@
 use core::fmt::{self, Write};
 use core::str::FromStr;
 use heapless::String;
+use spore_sentence::sentence;
 
 /// The longest record in bytes; what to read of a payload to know its behaviour.
 pub const RECORD_BYTES: usize = 64;
@@ -76,12 +77,21 @@ pub enum BehaviourError {
 
 impl fmt::Display for BehaviourError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRecord => "the payload does not begin with the text of a virtual image",
-            Self::BadAct => "a virtual image needs one line `act` with healthy, crash, hang or no-network",
-            Self::BadAfter => "`after-ms` of a virtual image must be given once, in whole milliseconds",
-            Self::UnknownLine => "the text of the virtual image has a line that is not known here",
-        })
+        fmt::Display::fmt(
+            &match self {
+                Self::NoRecord => sentence!("the payload does not begin with the text of a virtual image"),
+                Self::BadAct => {
+                    sentence!("a virtual image needs one line `act` with healthy, crash, hang or no-network")
+                }
+                Self::BadAfter => {
+                    sentence!("`after-ms` of a virtual image must be given once, in whole milliseconds")
+                }
+                Self::UnknownLine => {
+                    sentence!("the text of the virtual image has a line that is not known here")
+                }
+            },
+            f,
+        )
     }
 }
 

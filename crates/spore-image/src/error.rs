@@ -3,6 +3,7 @@
 use crate::header::{BOARD_BYTES, FORMAT};
 use core::fmt;
 use heapless::String;
+use spore_sentence::say;
 
 /// A text of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,60 +112,74 @@ impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongMagic => {
-                f.write_str("this is not a SPORE image; choose a file built with `spore build`")
+                say!(f, "this is not a SPORE image; choose a file built with `spore build`")
             }
             Self::UnknownFormat(found) => {
-                write!(
+                say!(
                     f,
-                    "the image has format {found} and this node reads format {FORMAT}; build it with a matching `spore`"
+                    "the image has format ",
+                    found,
+                    " and this node reads format ",
+                    FORMAT,
+                    "; build it with a matching `spore`"
                 )
             }
             Self::WrongHeaderLength(found) => {
-                write!(
+                say!(
                     f,
-                    "the image's header claims {found} bytes, which format {FORMAT} does not have; build it again"
+                    "the image's header claims ",
+                    found,
+                    " bytes, which format ",
+                    FORMAT,
+                    " does not have; build it again"
                 )
             }
             Self::WrongHeaderChecksum => {
-                f.write_str("the image's header is damaged (wrong CRC-32); upload it again")
+                say!(f, "the image's header is damaged (wrong CRC-32); upload it again")
             }
-            Self::BadText(Text::Board) => f.write_str("the image's board name is not valid; build it again"),
-            Self::BadText(Text::Name) => f.write_str("the image's name is not valid; build it again"),
-            Self::BadText(Text::Version) => f.write_str("the image's version is not valid; build it again"),
-            Self::ReservedNotZero => f.write_str(
-                "the image's header uses bytes this node does not know; build it with a matching `spore`",
+            Self::BadText(Text::Board) => say!(f, "the image's board name is not valid; build it again"),
+            Self::BadText(Text::Name) => say!(f, "the image's name is not valid; build it again"),
+            Self::BadText(Text::Version) => say!(f, "the image's version is not valid; build it again"),
+            Self::ReservedNotZero => say!(
+                f,
+                "the image's header uses bytes this node does not know; build it with a matching `spore`"
             ),
             Self::ForeignBoard { expected, found } => {
-                write!(
+                say!(
                     f,
-                    "the image is for board {found} and this node is a {expected}; build it for {expected}"
+                    "the image is for board ",
+                    found,
+                    " and this node is a ",
+                    expected,
+                    "; build it for ",
+                    expected
                 )
             }
-            Self::Empty => f.write_str("the image has no payload; build it again"),
+            Self::Empty => say!(f, "the image has no payload; build it again"),
             Self::TableOutside(TableName::Segments) => {
-                f.write_str("the image's segment table lies outside its payload; build it again")
+                say!(f, "the image's segment table lies outside its payload; build it again")
             }
             Self::TableOutside(TableName::Relocations) => {
-                f.write_str("the image's relocation table lies outside its payload; build it again")
+                say!(f, "the image's relocation table lies outside its payload; build it again")
             }
-            Self::BadRelocations => f.write_str("the image's relocation table is not valid; build it again"),
+            Self::BadRelocations => say!(f, "the image's relocation table is not valid; build it again"),
             Self::NotLoadable => {
-                f.write_str("the image wants memory that is not a firmware's; build it again")
+                say!(f, "the image wants memory that is not a firmware's; build it again")
             }
             Self::TooLarge { image, slot } => {
-                write!(f, "the image has {image} bytes and a slot holds {slot}; make it smaller")
+                say!(f, "the image has ", image, " bytes and a slot holds ", slot, "; make it smaller")
             }
             Self::Truncated { expected, received } => {
-                write!(f, "the image ended after {received} of {expected} bytes; upload it again")
+                say!(f, "the image ended after ", received, " of ", expected, " bytes; upload it again")
             }
             Self::TrailingBytes => {
-                f.write_str("bytes follow the end of the image; upload the file as it was built")
+                say!(f, "bytes follow the end of the image; upload the file as it was built")
             }
             Self::WrongChecksum => {
-                f.write_str("the image's content does not match its SHA-256; upload it again")
+                say!(f, "the image's content does not match its SHA-256; upload it again")
             }
         }?;
-        f.write_str(" (nothing was changed)")
+        say!(f, " (nothing was changed)")
     }
 }
 

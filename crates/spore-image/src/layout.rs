@@ -14,6 +14,7 @@
 //! stays inside the first megabyte, which is what the cache maps, and a configuration survives a swap of the chip.
 
 use core::fmt;
+use spore_sentence::say;
 
 /// Bytes that are erased together.
 pub const SECTOR: u32 = 4096;
@@ -107,15 +108,15 @@ impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnsupportedSize(bytes) => {
-                write!(f, "no flash map for a chip of {bytes} bytes; SPORE knows chips of 1, 2 and 4 MB")
+                say!(f, "no flash map for a chip of ", bytes, " bytes; SPORE knows chips of 1, 2 and 4 MB")
             }
             Self::Misaligned(name) => {
-                write!(f, "{name} is empty or not a whole number of {SECTOR}-byte sectors")
+                say!(f, name, " is empty or not a whole number of ", SECTOR, "-byte sectors")
             }
-            Self::Outside(name) => write!(f, "{name} reaches past the end of the chip"),
+            Self::Outside(name) => say!(f, name, " reaches past the end of the chip"),
             Self::Overlap(one, two) => write!(f, "{one} and {two} overlap"),
-            Self::UnequalSlots => f.write_str("slot a and slot b must have the same size"),
-            Self::RecordSectors => f.write_str("the boot record must have exactly two sectors"),
+            Self::UnequalSlots => say!(f, "slot a and slot b must have the same size"),
+            Self::RecordSectors => say!(f, "the boot record must have exactly two sectors"),
         }
     }
 }

@@ -24,6 +24,7 @@
 )]
 
 use crate::layout::{FLASH_WINDOW, FlashMap, Slot};
+use spore_sentence::say;
 
 /// Bytes at the start of the payload that belong to the table. With the header they fill the slot's first sector, so
 /// that code begins on the second.
@@ -47,7 +48,14 @@ impl core::fmt::Display for EncodeError {
         match self {
             Self::Order(offset) => write!(f, "the word at payload offset {offset:#x} cannot be relocated"),
             Self::Full(left) => {
-                write!(f, "the relocation table of {TABLE_BYTES} bytes is full, {left} words are left over")
+                say!(
+                    f,
+                    "the relocation table of ",
+                    TABLE_BYTES,
+                    " bytes is full, ",
+                    left,
+                    " words are left over"
+                )
             }
         }
     }

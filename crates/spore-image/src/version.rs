@@ -11,6 +11,7 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 use heapless::String;
+use spore_sentence::say;
 
 /// The longest version in bytes.
 pub const VERSION_BYTES: usize = 24;
@@ -30,7 +31,12 @@ pub struct VersionError;
 
 impl fmt::Display for VersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a version looks like 1.2.3, 1.2.3-rc.1 or 1.2.3+lab and has at most {VERSION_BYTES} bytes")
+        say!(
+            f,
+            "a version looks like 1.2.3, 1.2.3-rc.1 or 1.2.3+lab and has at most ",
+            VERSION_BYTES,
+            " bytes"
+        )
     }
 }
 

@@ -45,6 +45,7 @@ use spore_boot::Boot;
 use spore_core::tasks::{TaskError, TaskId};
 use spore_core::trial::Verdict;
 use spore_image::FlashMap;
+use spore_sentence::say;
 
 /// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
@@ -171,8 +172,8 @@ pub enum AssembleError {
 impl fmt::Display for AssembleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotEthernet => f.write_str("the network device is not Ethernet"),
-            Self::ServiceTask(error) => write!(f, "service task: {error}"),
+            Self::NotEthernet => say!(f, "the network device is not Ethernet"),
+            Self::ServiceTask(error) => say!(f, "service task: ", error),
         }
     }
 }

@@ -28,6 +28,7 @@ use spore_core::events::Event;
 use spore_wire::json::JsonWriter;
 
 pub use spore_core::catalogue::{Endpoint, Location, Param};
+pub use spore_sentence::{Sentence, sentence};
 pub use spore_wire::Method;
 
 /// A periodic task of a service. In the API it is called `<service>.<name>`.
@@ -120,7 +121,7 @@ impl<'b> Reply<'b> {
         }
     }
 
-    /// Answers with an error; the sentence says what is wrong and what to do.
+    /// Answers with an error; the sentence says what is wrong and what to do. A constant one costs no RAM as [`sentence!`].
     pub fn error(&mut self, status: u16, message: impl fmt::Display) {
         self.fail(status, &message);
     }
@@ -140,7 +141,7 @@ impl<'b> Reply<'b> {
     }
 
     fn overflow(&mut self) {
-        self.fail(500, &format_args!("the answer does not fit into {} bytes", Self::CAPACITY));
+        self.fail(500, &sentence!("the answer does not fit into 1024 bytes"));
     }
 
     fn fail(&mut self, status: u16, message: &dyn fmt::Display) {

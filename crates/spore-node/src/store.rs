@@ -8,6 +8,7 @@ use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage, SerializationError, Value};
 use serde::Deserialize;
 use spore_core::config::{Config, StoredRef};
+use spore_sentence::sentence;
 use spore_wire::Labels;
 
 /// Key of the settings record. Other keys are free for services to come.
@@ -28,12 +29,17 @@ pub enum StoreError {
 
 impl core::fmt::Display for StoreError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Flash => {
-                "the flash refused to store the settings; they are in force until the next restart"
-            }
-            Self::TooLarge => "the settings are too large to be stored",
-        })
+        core::fmt::Display::fmt(
+            &match self {
+                Self::Flash => {
+                    sentence!(
+                        "the flash refused to store the settings; they are in force until the next restart"
+                    )
+                }
+                Self::TooLarge => sentence!("the settings are too large to be stored"),
+            },
+            f,
+        )
     }
 }
 

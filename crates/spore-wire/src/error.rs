@@ -1,6 +1,7 @@
 //! The ways in which a datagram can be wrong.
 
 use core::fmt;
+use spore_sentence::{say, sentence};
 
 /// The output buffer is too small; what was written to it so far is meaningless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +9,7 @@ pub struct BufferFull;
 
 impl fmt::Display for BufferFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("output buffer too small")
+        say!(f, "output buffer too small")
     }
 }
 
@@ -33,14 +34,17 @@ pub enum DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            DecodeError::Empty => "empty datagram",
-            DecodeError::Unknown => "not a SPORE datagram",
-            DecodeError::Length => "length does not fit",
-            DecodeError::Utf8 => "not UTF-8",
-            DecodeError::Character => "character not allowed",
-            DecodeError::Range => "field out of range",
-        })
+        fmt::Display::fmt(
+            &match self {
+                DecodeError::Empty => sentence!("empty datagram"),
+                DecodeError::Unknown => sentence!("not a SPORE datagram"),
+                DecodeError::Length => sentence!("length does not fit"),
+                DecodeError::Utf8 => sentence!("not UTF-8"),
+                DecodeError::Character => sentence!("character not allowed"),
+                DecodeError::Range => sentence!("field out of range"),
+            },
+            f,
+        )
     }
 }
 

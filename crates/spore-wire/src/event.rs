@@ -21,6 +21,7 @@ use crate::names::Short;
 use core::fmt::{self, Write};
 use core::net::Ipv4Addr;
 use core::str::FromStr;
+use spore_sentence::say;
 
 /// Longest name of an event, in bytes; the shortest is 1.
 pub const NAME_MAX: usize = 32;
@@ -81,10 +82,10 @@ impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventError::Json(error) => error.fmt(f),
-            EventError::Name => f.write_str("event needs a name of 1 to 32 bytes"),
-            EventError::Data => f.write_str("data is over 512 bytes"),
-            EventError::Id => f.write_str("id is not address/boot/number"),
-            EventError::TooLong => f.write_str("name and data do not fit into one datagram of 512 bytes"),
+            EventError::Name => say!(f, "event needs a name of 1 to 32 bytes"),
+            EventError::Data => say!(f, "data is over 512 bytes"),
+            EventError::Id => say!(f, "id is not address/boot/number"),
+            EventError::TooLong => say!(f, "name and data do not fit into one datagram of 512 bytes"),
         }
     }
 }

@@ -14,6 +14,7 @@
 )]
 
 use core::fmt::{self, Write};
+use spore_sentence::sentence;
 
 /// Why a value could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +27,13 @@ pub enum FormError {
 
 impl fmt::Display for FormError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FormError::TooLong => "value too long",
-            FormError::Utf8 => "value is not UTF-8",
-        })
+        fmt::Display::fmt(
+            &match self {
+                FormError::TooLong => sentence!("value too long"),
+                FormError::Utf8 => sentence!("value is not UTF-8"),
+            },
+            f,
+        )
     }
 }
 

@@ -19,6 +19,7 @@
 )]
 
 use core::fmt;
+use spore_sentence::sentence;
 
 /// Longest boundary, in bytes (RFC 2046 §5.1.1).
 pub const BOUNDARY_MAX: usize = 70;
@@ -38,12 +39,15 @@ pub enum MultipartError {
 
 impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            MultipartError::Boundary => "multipart boundary missing or wrong",
-            MultipartError::Syntax => "broken multipart body",
-            MultipartError::Truncated => "upload is truncated",
-            MultipartError::NoFile => "no file in the form",
-        })
+        fmt::Display::fmt(
+            &match self {
+                MultipartError::Boundary => sentence!("multipart boundary missing or wrong"),
+                MultipartError::Syntax => sentence!("broken multipart body"),
+                MultipartError::Truncated => sentence!("upload is truncated"),
+                MultipartError::NoFile => sentence!("no file in the form"),
+            },
+            f,
+        )
     }
 }
 

@@ -13,6 +13,7 @@ use core::fmt;
 use core::ops::Deref;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use spore_sentence::sentence;
 
 /// A string of at most `N` bytes that spends one byte on its length.
 pub type Short<const N: usize> = heapless::String<N, u8>;
@@ -32,12 +33,15 @@ pub enum NameError {
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NameError::Empty => "empty",
-            NameError::TooLong => "too long",
-            NameError::Character => "character not allowed",
-            NameError::Full => "too many labels",
-        })
+        fmt::Display::fmt(
+            &match self {
+                NameError::Empty => sentence!("empty"),
+                NameError::TooLong => sentence!("too long"),
+                NameError::Character => sentence!("character not allowed"),
+                NameError::Full => sentence!("too many labels"),
+            },
+            f,
+        )
     }
 }
 

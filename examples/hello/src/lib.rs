@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
+use spore_node::service::sentence;
 use spore_node::service::{Endpoint, Param, Reply, Request, Service};
 use spore_node::{Context, Event};
 
@@ -35,7 +36,7 @@ impl Service for Hello {
     fn handle(&self, ctx: &Context<'_>, request: &Request<'_>, reply: &mut Reply<'_>) {
         let name = request.param("name").unwrap_or("world");
         if name.len() > 64 {
-            return reply.error(422, "name is longer than 64 bytes; take a shorter one");
+            return reply.error(422, sentence!("name is longer than 64 bytes; take a shorter one"));
         }
         self.greeted.set(self.greeted.get().wrapping_add(1));
         // Anyone on this node may listen: `ctx.on("hello/greeted", …)`, a service's `on_event`, or a browser on /ws.

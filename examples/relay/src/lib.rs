@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use core::cell::{Cell, RefCell};
+use spore_node::service::sentence;
 use spore_node::service::{Endpoint, Method, Param, Reply, Request, Service, ServiceTask};
 use spore_node::{Context, Event};
 
@@ -105,7 +106,7 @@ impl<O: Output> Service for Relay<O> {
     fn handle(&self, ctx: &Context<'_>, request: &Request<'_>, reply: &mut Reply<'_>) {
         if request.method == Method::Post {
             let Some(state) = request.param("state") else {
-                return reply.error(422, "parameter state is missing; give on, off or toggle");
+                return reply.error(422, sentence!("parameter state is missing; give on, off or toggle"));
             };
             if !self.command(ctx, state) {
                 return reply.error(422, format_args!("state is '{state}'; give on, off or toggle"));

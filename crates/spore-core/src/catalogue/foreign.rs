@@ -7,6 +7,7 @@ use crate::time::{Duration, Instant};
 use core::fmt;
 use core::net::Ipv4Addr;
 use heapless::Vec;
+use spore_sentence::sentence;
 use spore_wire::Method;
 
 /// Wait before a catalogue is asked for again, doubled with each further failure.
@@ -25,10 +26,13 @@ pub enum FillError {
 
 impl fmt::Display for FillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Busy => "another catalogue is being fetched",
-            Self::Full => "no room for another catalogue",
-        })
+        fmt::Display::fmt(
+            &match self {
+                Self::Busy => sentence!("another catalogue is being fetched"),
+                Self::Full => sentence!("no room for another catalogue"),
+            },
+            f,
+        )
     }
 }
 

@@ -12,6 +12,7 @@ pub use foreign::{FillError, Foreign, Offers};
 
 use core::fmt;
 use heapless::Vec;
+use spore_sentence::sentence;
 use spore_wire::Method;
 
 /// Where a parameter stands in a request.
@@ -122,11 +123,14 @@ pub enum RegisterError {
 
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "no room for another endpoint",
-            Self::Duplicate => "this method and URI are offered already",
-            Self::Uri => "a URI begins with '/' and has at most 255 bytes",
-        })
+        fmt::Display::fmt(
+            &match self {
+                Self::Full => sentence!("no room for another endpoint"),
+                Self::Duplicate => sentence!("this method and URI are offered already"),
+                Self::Uri => sentence!("a URI begins with '/' and has at most 255 bytes"),
+            },
+            f,
+        )
     }
 }
 

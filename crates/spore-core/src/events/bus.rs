@@ -9,6 +9,7 @@ use super::{ANY, Event};
 use crate::limits;
 use core::cell::Cell;
 use core::fmt;
+use spore_sentence::say;
 
 /// A callback. What it keeps must have interior mutability (`Cell`), for it may be called from within itself.
 pub type Callback<'a> = &'a dyn Fn(&Event<'_>);
@@ -23,7 +24,7 @@ pub struct Full;
 
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all {} subscriptions are taken", limits::SUBSCRIBERS)
+        say!(f, "all ", limits::SUBSCRIBERS, " subscriptions are taken")
     }
 }
 
@@ -33,7 +34,7 @@ pub struct TooDeep;
 
 impl fmt::Display for TooDeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "events fire each other more than {} deep", limits::EVENT_DEPTH)
+        say!(f, "events fire each other more than ", limits::EVENT_DEPTH, " deep")
     }
 }
 

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::time::{Duration, Instant};
 use core::fmt;
 use heapless::{String, Vec};
+use spore_sentence::say;
 use spore_wire::native::EVENT_MAX;
 
 /// When an event is sent, in milliseconds after it was accepted.
@@ -28,10 +29,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFast => f.write_str("too many cluster events; wait a moment"),
-            Self::Full => f.write_str("too many cluster events under way; wait half a second"),
-            Self::Name => write!(f, "an event's name has 1 to {} bytes", limits::EVENT_NAME),
-            Self::TooLarge => write!(f, "a cluster event's name and data have at most {EVENT_MAX} bytes"),
+            Self::TooFast => say!(f, "too many cluster events; wait a moment"),
+            Self::Full => say!(f, "too many cluster events under way; wait half a second"),
+            Self::Name => say!(f, "an event's name has 1 to ", limits::EVENT_NAME, " bytes"),
+            Self::TooLarge => say!(f, "a cluster event's name and data have at most ", EVENT_MAX, " bytes"),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::service::{Endpoint, Method};
 use core::fmt;
 use core::net::Ipv4Addr;
 use spore_boot::LastUpdate;
+use spore_sentence::{Sentence, sentence};
 use spore_wire::json::JsonWriter;
 
 /// JSON on its way into a connection's buffer.
@@ -45,14 +46,14 @@ impl Document {
     /// # Errors
     /// What is wrong with the parameters, or with the route.
     #[inline(never)]
-    pub fn begin(&mut self, route: Route, params: &Params) -> Result<(), &'static str> {
+    pub fn begin(&mut self, route: Route, params: &Params) -> Result<(), Sentence> {
         *self = match route {
             Route::Status => Self::Status(0),
             Route::Endpoints => Self::Endpoints(0),
             Route::Tasks => Self::Tasks(0),
             Route::Members => Self::Members(Members::new()),
             Route::Services => Self::Services(Services::new(Filter::from_params(params)?)),
-            _ => return Err("this path has no document"),
+            _ => return Err(sentence!("this path has no document")),
         };
         Ok(())
     }

@@ -19,6 +19,7 @@ use core::task::Poll;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
+use spore_sentence::{Sentence, say, sentence};
 use spore_wire::http_head::{self, Fault, Head};
 
 /// Room in a buffer for an answer's head and a chunk's length; the body follows.
@@ -111,7 +112,7 @@ enum Step<'a> {
 }
 
 /// A refusal: status and sentence.
-type Refusal = (u16, &'static str);
+type Refusal = (u16, Sentence);
 
 impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     /// Answers requests until the connection is to be closed.
@@ -127,7 +128,9 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         let mut style = Style { persistent: false, chunks: true };
         let deadline;
         let step = match self.read_head(patience).await? {
-            (0, _) => return self.refuse(400, "malformed request; the node speaks HTTP/1.1").await,
+            (0, _) => {
+                return self.refuse(400, sentence!("malformed request; the node speaks HTTP/1.1")).await;
+            }
             (length, until) => {
                 deadline = until;
                 self.examine(length, &mut style)
@@ -163,7 +166,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             send(&mut self.socket, CONTINUE).await?;
         }
         if self.read_body(&request, deadline).await.is_err() {
-            return self.refuse(400, "the body broke off; send the request again").await;
+            return self.refuse(400, sentence!("the body broke off; send the request again")).await;
         }
         let mut document = Document::Status(0);
         match self.answer(&request, &mut document) {
@@ -175,7 +178,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             }
             Outcome::Page => self.send_page(style).await?,
             Outcome::NotModified => {
-                let start = self.head(304, style, format_args!("ETag: {}\r\n", page::ETAG), format_args!(""));
+                let start = self.head(304, style, Lines::NotModified);
                 self.send(start, ROOM).await?;
             }
         }
@@ -218,10 +221,13 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         });
         let bytes = self.buffer.get(..length).unwrap_or_default();
         let head = Head::parse(bytes).map_err(|fault| match fault {
-            Fault::Malformed => {
-                (400, "malformed request head; send one Content-Length and no Transfer-Encoding with a body")
-            }
-            Fault::Length => (413, "Content-Length is larger than anything this node takes"),
+            Fault::Malformed => (
+                400,
+                sentence!(
+                    "malformed request head; send one Content-Length and no Transfer-Encoding with a body"
+                ),
+            ),
+            Fault::Length => (413, sentence!("Content-Length is larger than anything this node takes")),
         })?;
         // What asks for HEAD does not expect the body that every answer of this node has.
         let persistent = head.persistent && head.method != "HEAD";
@@ -245,7 +251,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             _ => {}
         }
         if usize::try_from(head.length).map_or(true, |length| length > BODY) {
-            return Err((413, "the body is larger than 1024 bytes"));
+            return Err((413, sentence!("the body is larger than 1024 bytes")));
         }
         *style = Style { persistent, chunks: !head.old };
         let mut request = Request {
@@ -263,7 +269,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             request.query = u16::try_from(end - start).unwrap_or(0);
         }
         if usize::from(request.query) + request.length as usize > self.buffer.len() {
-            return Err((413, "query and body are too long together"));
+            return Err((413, sentence!("query and body are too long together")));
         }
         Ok(Step::Body(request))
     }
@@ -328,16 +334,19 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         let mut allow = None;
         match (request.target, read) {
             (Target::Nothing, _) => {
-                reply.error(404, "no such path; GET /api/node/endpoints lists what this node offers");
+                reply.error(
+                    404,
+                    sentence!("no such path; GET /api/node/endpoints lists what this node offers"),
+                );
             }
             (Target::WrongMethod(methods), _) => {
                 allow = Some(methods);
-                reply.error(405, format_args!("this path takes {methods}"));
+                reply.error(405, Takes(methods));
             }
             (_, Err(ParamsError::Malformed)) => {
-                reply.error(400, "the parameters are neither a form nor a JSON object in UTF-8");
+                reply.error(400, sentence!("the parameters are neither a form nor a JSON object in UTF-8"));
             }
-            (_, Err(ParamsError::TooMany)) => reply.error(413, "too many parameters"),
+            (_, Err(ParamsError::TooMany)) => reply.error(413, sentence!("too many parameters")),
             (Target::Own(route), Ok(())) => match route {
                 Route::Page if request.not_modified => return Outcome::NotModified,
                 Route::Page => return Outcome::Page,
@@ -358,34 +367,23 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     }
 
     /// Refuses a request; the connection ends with that.
-    async fn refuse(&mut self, status: u16, message: &'static str) -> Result<bool, Gone> {
+    async fn refuse(&mut self, status: u16, message: Sentence) -> Result<bool, Gone> {
         let mut reply = reply(self.buffer);
         reply.error(status, message);
         let small = Small::of(reply, None);
         self.send_small(&small, Style { persistent: false, chunks: true }).await.map(|()| false)
     }
 
-    /// Writes an answer's head, with these lines in it and something behind it, so that it ends at [`ROOM`]; gives where it
-    /// begins.
-    fn head(
-        &mut self,
-        status: u16,
-        style: Style,
-        lines: fmt::Arguments<'_>,
-        behind: fmt::Arguments<'_>,
-    ) -> usize {
-        let connection = if style.persistent { "keep-alive" } else { "close" };
-        let reason = reason(status);
-        self.prefix(format_args!(
-            "HTTP/1.1 {status} {reason}\r\nConnection: {connection}\r\n{lines}\r\n{behind}"
-        ))
+    /// Writes an answer's head so that it ends at [`ROOM`]; gives where it begins.
+    fn head(&mut self, status: u16, style: Style, lines: Lines) -> usize {
+        self.prefix(&Start { status, persistent: style.persistent, lines })
     }
 
     /// Writes text so that it ends at [`ROOM`]; gives where it begins.
     #[inline(never)]
-    fn prefix(&mut self, text: fmt::Arguments<'_>) -> usize {
+    fn prefix(&mut self, text: &dyn fmt::Display) -> usize {
         let mut prefix = Text::new(self.buffer.get_mut(..ROOM).unwrap_or_default());
-        let fits = prefix.write_fmt(text).is_ok();
+        let fits = write!(prefix, "{text}").is_ok();
         debug_assert!(fits, "an answer's head is larger than its room");
         let length = prefix.len();
         self.buffer.copy_within(..length, ROOM - length);
@@ -393,22 +391,14 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     }
 
     async fn send_small(&mut self, small: &Small, style: Style) -> Result<(), Gone> {
-        let (kind, length) = (small.content_type, small.length);
-        let (allow, methods, end) = small.allow.map_or(("", "", ""), |methods| ("Allow: ", methods, "\r\n"));
-        let lines = format_args!(
-            "{allow}{methods}{end}Content-Type: {kind}\r\nContent-Length: {length}\r\nCache-Control: no-store\r\n"
-        );
-        let start = self.head(small.status, style, lines, format_args!(""));
+        let Small { content_type, allow, length, .. } = *small;
+        let start = self.head(small.status, style, Lines::Small { content_type, allow, length });
         self.send(start, ROOM + small.length).await
     }
 
     async fn send_page(&mut self, style: Style) -> Result<(), Gone> {
-        let (tag, length) = (page::ETAG, page::LENGTH);
-        let lines = format_args!(
-            "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: {tag}\r\n\
-            Cache-Control: no-cache\r\nContent-Length: {length}\r\n"
-        );
-        let mut start = self.head(200, style, lines, format_args!(""));
+        let length = page::LENGTH;
+        let mut start = self.head(200, style, Lines::Page);
         let mut at = 0;
         while at < length {
             let count = page::read(at, self.buffer.get_mut(ROOM..).unwrap_or_default());
@@ -443,15 +433,10 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     ) -> (usize, usize, bool) {
         let room = ROOM..self.buffer.len() - CHUNK_END;
         let (length, more) = document.fill(self.ctx, self.buffer.get_mut(room).unwrap_or_default(), comma);
-        let size = Chunk(style.chunks.then_some(length));
+        let chunk = Chunk(style.chunks.then_some(length));
         let start = match (first, style.chunks) {
-            (true, chunks) => {
-                let coding = if chunks { "Transfer-Encoding: chunked\r\n" } else { "" };
-                let lines =
-                    format_args!("Content-Type: application/json\r\n{coding}Cache-Control: no-store\r\n");
-                self.head(200, style, lines, format_args!("{size}"))
-            }
-            (false, true) => self.prefix(format_args!("{size}")),
+            (true, _) => self.head(200, style, Lines::Document(chunk)),
+            (false, true) => self.prefix(&chunk),
             (false, false) => ROOM,
         };
         let mut end = Text::new(self.buffer.get_mut(ROOM + length..).unwrap_or_default());
@@ -471,11 +456,10 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
     fn upgrade(&mut self, proof: &[u8; accept::PROOF]) -> usize {
         let mut answer = Text::new(self.buffer);
         let proof = core::str::from_utf8(proof).unwrap_or_default();
-        let _ = write!(
-            answer,
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-            Sec-WebSocket-Accept: {proof}\r\n\r\n"
+        let switching = sentence!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
         );
+        let _ = write!(answer, "{switching}{proof}\r\n\r\n");
         answer.len()
     }
 }
@@ -483,13 +467,72 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
 /// Checks a WebSocket's handshake (RFC 6455, 4.2.1); gives its proof.
 fn handshake(head: &Head<'_>) -> Result<[u8; accept::PROOF], Refusal> {
     if !head.has("upgrade", "websocket") || !head.has("connection", "upgrade") {
-        return Err((400, "this path is a WebSocket; ask with Connection: Upgrade and Upgrade: websocket"));
+        return Err((
+            400,
+            sentence!("this path is a WebSocket; ask with Connection: Upgrade and Upgrade: websocket"),
+        ));
     }
     if head.header("sec-websocket-version") != Some("13") || head.length > 0 {
-        return Err((400, "the node speaks version 13 of the WebSocket protocol"));
+        return Err((400, sentence!("the node speaks version 13 of the WebSocket protocol")));
     }
     let proof = head.header("sec-websocket-key").and_then(accept::proof);
-    proof.ok_or((400, "Sec-WebSocket-Key is missing or has not 24 bytes"))
+    proof.ok_or((400, sentence!("Sec-WebSocket-Key is missing or has not 24 bytes")))
+}
+
+/// The lines of an answer's head that depend on its kind.
+enum Lines {
+    Small { content_type: &'static str, allow: Option<&'static str>, length: usize },
+    Document(Chunk),
+    Page,
+    NotModified,
+}
+
+/// An answer's head (RFC 9112, 4).
+struct Start {
+    status: u16,
+    persistent: bool,
+    lines: Lines,
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connection = if self.persistent { sentence!("keep-alive") } else { sentence!("close") };
+        say!(f, "HTTP/1.1 ", self.status, " ", reason(self.status), "\r\nConnection: ", connection, "\r\n")?;
+        match &self.lines {
+            Lines::Small { content_type, allow, length } => {
+                if let Some(methods) = allow {
+                    say!(f, "Allow: ", methods, "\r\n")?;
+                }
+                say!(f, "Content-Type: ", content_type, "\r\nContent-Length: ", length)?;
+                say!(f, "\r\nCache-Control: no-store\r\n\r\n")
+            }
+            Lines::Document(chunk) => {
+                say!(f, "Content-Type: application/json\r\nCache-Control: no-store\r\n")?;
+                if chunk.0.is_some() {
+                    say!(f, "Transfer-Encoding: chunked\r\n")?;
+                }
+                say!(f, "\r\n", chunk)
+            }
+            Lines::Page => {
+                say!(
+                    f,
+                    "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: ",
+                    page::ETAG
+                )?;
+                say!(f, "\r\nCache-Control: no-cache\r\nContent-Length: ", page::LENGTH, "\r\n\r\n")
+            }
+            Lines::NotModified => say!(f, "ETag: ", page::ETAG, "\r\n\r\n"),
+        }
+    }
+}
+
+/// What is said to a method that a path does not take.
+struct Takes(&'static str);
+
+impl fmt::Display for Takes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        say!(f, "this path takes ", self.0)
+    }
 }
 
 /// The line in front of a chunk, if there is one.
@@ -544,17 +587,17 @@ fn peer(socket: &TcpSocket<'_>) -> Option<Ipv4Addr> {
 }
 
 /// The words beside a status (RFC 9110, 15), as far as the node uses it.
-fn reason(status: u16) -> &'static str {
+fn reason(status: u16) -> Sentence {
     match status {
-        200 => "OK",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        422 => "Unprocessable Content",
-        503 => "Service Unavailable",
-        _ => "",
+        200 => sentence!("OK"),
+        304 => sentence!("Not Modified"),
+        400 => sentence!("Bad Request"),
+        404 => sentence!("Not Found"),
+        405 => sentence!("Method Not Allowed"),
+        409 => sentence!("Conflict"),
+        413 => sentence!("Content Too Large"),
+        422 => sentence!("Unprocessable Content"),
+        503 => sentence!("Service Unavailable"),
+        _ => sentence!(""),
     }
 }

@@ -6,6 +6,7 @@ use crate::context::Context;
 use core::net::Ipv4Addr;
 use spore_core::catalogue::Foreign;
 use spore_core::limits::CATALOGUES;
+use spore_sentence::{Sentence, sentence};
 use spore_wire::Method;
 
 /// What `GET /api/cluster/services` is asked for; empty is everything.
@@ -22,12 +23,13 @@ impl Filter {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn from_params(params: &Params) -> Result<Self, &'static str> {
+    pub(super) fn from_params(params: &Params) -> Result<Self, Sentence> {
         let text = |name| heapless::String::try_from(params.text(name).unwrap_or_default());
-        let uri = text("uri").map_err(|_| "uri is longer than any endpoint's, 64 bytes")?;
-        let label: heapless::String<64> = text("label").map_err(|_| "label is longer than 64 bytes")?;
+        let uri = text("uri").map_err(|_| sentence!("uri is longer than any endpoint's, 64 bytes"))?;
+        let label: heapless::String<64> =
+            text("label").map_err(|_| sentence!("label is longer than 64 bytes"))?;
         if !label.is_empty() && !label.contains('=') {
-            return Err("label must be key=value");
+            return Err(sentence!("label must be key=value"));
         }
         Ok(Self { uri, label })
     }

@@ -14,6 +14,7 @@ use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 use spore_core::config::{Config, ConfigError, Value};
 use spore_image::FlashMap;
+use spore_sentence::{say, sentence};
 use spore_wire::json::Members;
 
 pub(super) fn settings(json: &mut Json<'_, '_>, config: &Config) -> fmt::Result {
@@ -112,8 +113,8 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting(error) => error.fmt(f),
-            Self::Labels => f.write_str("labels must be an object of texts"),
-            Self::NotText => f.write_str("must be a text"),
+            Self::Labels => say!(f, "labels must be an object of texts"),
+            Self::NotText => say!(f, "must be a text"),
         }
     }
 }
@@ -142,7 +143,7 @@ pub(super) fn set_wifi<F: NorFlash>(
     let Scratch { params, config } = &mut *scratch;
     let config = &mut **config;
     let Some(ssid) = params.text("ssid").filter(|ssid| !ssid.is_empty()) else {
-        return reply.error(422, "ssid is missing; give the network's name, 1 to 32 bytes");
+        return reply.error(422, sentence!("ssid is missing; give the network's name, 1 to 32 bytes"));
     };
     let set = config
         .set("wifiSsid", ssid)

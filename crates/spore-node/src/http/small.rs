@@ -18,6 +18,7 @@ use spore_core::events::{Event, Origin, Refusal};
 use spore_core::limits::EVENT_DATA;
 use spore_core::wifi::State as WifiState;
 use spore_image::{FlashMap, Slot};
+use spore_sentence::sentence;
 use spore_wire::event::check_name;
 
 /// Answers one of the routes whose answer is small.
@@ -56,7 +57,7 @@ pub(super) fn answer<F: NorFlash>(
         | Route::Tasks
         | Route::Members
         | Route::Services
-        | Route::WebSocket => reply.error(500, "this path is not answered here"),
+        | Route::WebSocket => reply.error(500, sentence!("this path is not answered here")),
     }
 }
 
@@ -93,7 +94,7 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
         Some(([slot(Slot::A)?, slot(Slot::B)?], record.and_then(|record| record.last_update)))
     });
     let Some((slots, last)) = slots else {
-        return reply.error(503, "the boot record cannot be read at the moment; try again");
+        return reply.error(503, sentence!("the boot record cannot be read at the moment; try again"));
     };
     let (word, received, size) = match ctx.with(|state| state.update) {
         Update::Idle => ("idle", 0, 0),
@@ -126,7 +127,7 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
 #[inline(never)]
 fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool) {
     let Some(name) = params.text("event") else {
-        return reply.error(422, "event is missing; give its name, 1 to 32 bytes");
+        return reply.error(422, sentence!("event is missing; give its name, 1 to 32 bytes"));
     };
     if let Err(error) = check_name(name) {
         return reply.error(422, error);
@@ -163,26 +164,30 @@ fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool
 #[inline(never)]
 fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     let (Some(name), Some(action)) = (params.text("task"), params.text("action")) else {
-        return reply.error(422, "task and action are needed; GET /api/tasks/status lists the tasks");
+        return reply
+            .error(422, sentence!("task and action are needed; GET /api/tasks/status lists the tasks"));
     };
     let Some(id) = ctx.with(|state| state.tasks.find(name)) else {
-        return reply.error(404, "no such task; GET /api/tasks/status lists them");
+        return reply.error(404, sentence!("no such task; GET /api/tasks/status lists them"));
     };
     let interval = match params.get_json("interval").map(|interval| interval.trim().parse::<u32>()) {
         None => None,
         Some(Ok(interval)) => Some(interval),
-        Some(Err(_)) => return reply.error(422, "interval must be a whole number of ms, 10 to 3600000"),
+        Some(Err(_)) => {
+            return reply.error(422, sentence!("interval must be a whole number of ms, 10 to 3600000"));
+        }
     };
     let enabled = match (action, interval) {
         ("enable" | "start", _) => Some(true),
         ("disable" | "stop", _) => Some(false),
         ("set", Some(_)) | ("status", None) => None,
-        ("set", None) => return reply.error(422, "interval is missing; give 10 to 3600000 ms"),
+        ("set", None) => return reply.error(422, sentence!("interval is missing; give 10 to 3600000 ms")),
         ("status", Some(_)) => {
-            return reply.error(422, "status changes nothing; use set to change the interval");
+            return reply.error(422, sentence!("status changes nothing; use set to change the interval"));
         }
         _ => {
-            return reply.error(422, "no such action; give enable, disable, start, stop, status or set");
+            return reply
+                .error(422, sentence!("no such action; give enable, disable, start, stop, status or set"));
         }
     };
     let now = ctx.now();
@@ -198,7 +203,7 @@ fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     }
     ctx.schedule.signal(());
     let Some(task) = ctx.with(|state| state.tasks.get(id).cloned()) else {
-        return reply.error(404, "no such task; GET /api/tasks/status lists them");
+        return reply.error(404, sentence!("no such task; GET /api/tasks/status lists them"));
     };
     let mut message = heapless::String::<64>::new();
     let word = if task.enabled() { "enabled" } else { "disabled" };

@@ -12,6 +12,7 @@ use embedded_storage::nor_flash::NorFlash;
 use spore_boot::{InstallError, InstallFault, Installer};
 use spore_core::events::Event;
 use spore_image::FlashMap;
+use spore_sentence::say;
 use spore_wire::multipart::{Multipart, MultipartError, boundary_of};
 
 /// A client that sends nothing for so long has gone.
@@ -60,13 +61,13 @@ impl UploadError {
 impl fmt::Display for UploadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy => f.write_str("another update is under way; wait until it has ended"),
-            Self::Empty => f.write_str("the body is empty; send an image, raw or as multipart/form-data"),
+            Self::Busy => say!(f, "another update is under way; wait until it has ended"),
+            Self::Empty => say!(f, "the body is empty; send an image, raw or as multipart/form-data"),
             Self::TooLarge(slot) => {
-                write!(f, "larger than the slot, which takes images of at most {slot} bytes")
+                say!(f, "larger than the slot, which takes images of at most ", slot, " bytes")
             }
             Self::Interrupted { received } => {
-                write!(f, "the upload broke off after {received} bytes; send it again")
+                say!(f, "the upload broke off after ", received, " bytes; send it again")
             }
             Self::Multipart(error) => error.fmt(f),
             Self::Install(error) => error.fmt(f),

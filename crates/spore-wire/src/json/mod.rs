@@ -16,6 +16,7 @@ pub use view::{Members, RawStr, Value};
 pub use write::{JsonWriter, SliceWriter};
 
 use core::fmt;
+use spore_sentence::sentence;
 
 /// Why a document was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,14 @@ pub enum JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            JsonError::Syntax => "not JSON",
-            JsonError::Depth => "nested too deeply",
-            JsonError::Truncated => "JSON ends too early",
-        })
+        fmt::Display::fmt(
+            &match self {
+                JsonError::Syntax => sentence!("not JSON"),
+                JsonError::Depth => sentence!("nested too deeply"),
+                JsonError::Truncated => sentence!("JSON ends too early"),
+            },
+            f,
+        )
     }
 }
 
