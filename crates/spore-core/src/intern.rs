@@ -71,6 +71,12 @@ impl<const N: usize, const LEN: usize> Strings<N, LEN> {
         index
     }
 
+    /// Whether [`Strings::add`] would find room for `text`.
+    pub fn has_room(&self, text: &str) -> bool {
+        let text = clip(text, LEN);
+        self.slots.iter().any(|slot| slot.users == 0 || (slot.text() == text && slot.users < u8::MAX))
+    }
+
     /// One user less of `index`; without users its room is free.
     pub fn release(&mut self, index: u8) {
         if let Some(slot) = self.slots.get_mut(usize::from(index)) {

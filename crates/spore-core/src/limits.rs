@@ -7,6 +7,8 @@ pub use size::*;
 
 /// Bytes of a hostname, as [`spore_wire::Hostname`]. `esp_3f9ec1` needs 10; 24 lets a person write `kitchen-relay-left`.
 pub const HOSTNAME: usize = spore_wire::Hostname::MAX;
+/// Bytes of a hostname that each member has room for. Longer ones, of at most [`LONG_NAMES`] members, lie in a table.
+pub const SHORT_NAME: usize = 13;
 /// Different SDK versions remembered among members, 34 bytes each.
 pub const SDKS: usize = 4;
 /// Bytes of an SDK version: `2.2.2-dev(38a443e)` needs 18.
@@ -48,9 +50,12 @@ pub const TASK_INTERVAL_MAX_MS: u32 = 3_600_000;
 /// Boards with 200 KB of RAM and more.
 #[cfg(not(feature = "esp8266"))]
 mod size {
-    /// Members one node knows, itself not counted. 56 bytes each; with the string tables below 16 KiB in all.
+    /// Members one node knows, itself not counted. 44 bytes each.
     /// A /24 has 254 addresses; an access point of this class serves far fewer.
     pub const MEMBERS: usize = 254;
+    /// Different hostnames of more than [`super::SHORT_NAME`] bytes, 26 bytes each. Further ones are cut to that length until
+    /// there is room.
+    pub const LONG_NAMES: usize = 96;
     /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
     pub const LABEL_SETS: usize = 8;
     /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.
@@ -72,8 +77,11 @@ mod size {
 /// The ESP8266: 80 KB, of which 35 are ours.
 #[cfg(feature = "esp8266")]
 mod size {
-    /// Members one node knows, itself not counted. 56 bytes each. What fits today: 254 will, once the texts have left the data RAM.
-    pub const MEMBERS: usize = 32;
+    /// Members one node knows, itself not counted. 44 bytes each. A /24 has 254 addresses.
+    pub const MEMBERS: usize = 254;
+    /// Different hostnames of more than [`super::SHORT_NAME`] bytes, 26 bytes each. `esp_3f9ec1` has 10. Further ones are cut to
+    /// that length until there is room.
+    pub const LONG_NAMES: usize = 24;
     /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
     pub const LABEL_SETS: usize = 3;
     /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.

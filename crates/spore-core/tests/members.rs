@@ -165,6 +165,35 @@ fn too_many_different_texts_read_as_unknown() {
 }
 
 #[test]
+fn when_too_many_names_are_long_further_ones_are_cut_until_there_is_room() {
+    let mut members = Members::<254>::new(Thresholds::DEFAULT);
+    let name = |low: u8| format!("kitchen-relay-{low:03}");
+    let all = u8::try_from(limits::LONG_NAMES).unwrap();
+    for low in 1..=all {
+        assert_eq!(members.heard(at(0), ip(low), named(&name(low))).admission, Admission::New);
+    }
+    let late = ip(all + 1);
+    assert_eq!(members.heard(at(0), late, named(&name(all + 1))).admission, Admission::New);
+    assert_eq!(members.get(late).unwrap().hostname(), "kitchen-relay");
+    assert_eq!(
+        members.heard(at(1), late, named(&name(all + 1))).admission,
+        Admission::Known,
+        "cut as before"
+    );
+    assert_eq!(members.heard(at(1), ip(7), named(&name(7))).admission, Admission::Known);
+    assert_eq!(members.get(ip(7)).unwrap().hostname(), name(7));
+    assert_eq!(&*members.forget(ip(7)).unwrap().hostname, name(7));
+    assert_eq!(members.heard(at(2), late, named(&name(all + 1))).admission, Admission::Renamed);
+    assert_eq!(members.get(late).unwrap().hostname(), name(all + 1));
+    // A name of one's own, long or short, gives its room back.
+    for round in 0..1000u32 {
+        let name = format!("renamed-again-and-{}", round % 7);
+        members.heard(at(3), late, named(&name));
+        assert_eq!(members.get(late).unwrap().hostname(), name);
+    }
+}
+
+#[test]
 fn details_of_text_members_are_fetched_in_turn() {
     let mut members = Members::<8>::new(Thresholds::DEFAULT);
     let interval = Duration::from_secs(10);

@@ -1,7 +1,8 @@
-//! One member, packed to 56 bytes, and the view of it that others see.
+//! One member, packed to 44 bytes, and the view of it that others see.
 
 use super::Tables;
-use crate::intern::NONE;
+use crate::hostname::clip;
+use crate::intern::{NONE, Strings};
 use crate::labels;
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -70,6 +71,9 @@ pub(super) const DISCOVERS: u8 = 0b0001_0000;
 pub(super) const WANTED: u8 = 0b0010_0000;
 const GRACE: u8 = 0b1100_0000;
 
+/// Flash sizes are kept in units of this many bytes: the smallest sector of any chip.
+const FLASH_UNIT: u32 = 4096;
+
 /// The packed form. Field order keeps it without padding on 32-bit and 64-bit machines alike.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
@@ -77,7 +81,8 @@ pub(super) struct Member {
     seen_low: u32,
     pub free_heap: u32,
     pub chip_id: u32,
-    pub flash_bytes: u32,
+    /// Size of the flash chip in units of [`FLASH_UNIT`].
+    pub flash_units: u16,
     latency: u16,
     pub boot: u16,
     /// Bits 32 to 39 of the last evidence: 34 years of uptime.
@@ -89,20 +94,22 @@ pub(super) struct Member {
     pub labels: u8,
     pub catalogue: u8,
     pub cpu_mhz: u8,
-    /// Padded with zero bytes.
-    hostname: [u8; limits::HOSTNAME],
+    /// Index of a name longer than [`limits::SHORT_NAME`], or [`NONE`].
+    long_name: u8,
+    /// A shorter name, padded with zero bytes.
+    short_name: [u8; limits::SHORT_NAME],
 }
 
-const _: () = assert!(size_of::<Member>() <= 56, "a member must stay within its share of 16 KiB");
+const _: () = assert!(size_of::<Member>() <= 44, "a member costs 44 bytes, on 32-bit machines, too");
 
 impl Member {
-    pub fn new(ip: Ipv4Addr, now: Instant, hostname: &str) -> Self {
+    pub fn new(ip: Ipv4Addr, now: Instant) -> Self {
         let mut member = Self {
             ip: ip.to_bits(),
             seen_low: 0,
             free_heap: 0,
             chip_id: 0,
-            flash_bytes: 0,
+            flash_units: 0,
             latency: UNMEASURED,
             boot: 0,
             seen_high: 0,
@@ -113,10 +120,10 @@ impl Member {
             labels: NONE,
             catalogue: NONE,
             cpu_mhz: 0,
-            hostname: [0; limits::HOSTNAME],
+            long_name: NONE,
+            short_name: [0; limits::SHORT_NAME],
         };
         member.set_seen(now);
-        member.set_hostname(hostname);
         member
     }
 
@@ -134,17 +141,9 @@ impl Member {
         self.seen_high = e;
     }
 
-    pub fn hostname(&self) -> &str {
-        let end = self.hostname.iter().position(|byte| *byte == 0).unwrap_or(limits::HOSTNAME);
-        self.hostname.get(..end).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
-    }
-
-    /// `hostname` must be as [`spore_wire::Hostname::foreign`] leaves it, so without zero bytes.
-    pub fn set_hostname(&mut self, hostname: &str) {
-        self.hostname = [0; limits::HOSTNAME];
-        for (to, from) in self.hostname.iter_mut().zip(hostname.bytes()) {
-            *to = from;
-        }
+    /// Flash sizes as chips have them, which are multiples of 4 KiB below 256 MiB; of others the multiple below.
+    pub fn flash_units(bytes: u32) -> u16 {
+        u16::try_from(bytes / FLASH_UNIT).unwrap_or(u16::MAX)
     }
 
     pub fn status(&self) -> Status {
@@ -186,9 +185,49 @@ impl Member {
     pub fn set_latency(&mut self, ms: u64) {
         self.latency = u16::try_from(ms).unwrap_or(UNMEASURED - 1).min(UNMEASURED - 1);
     }
+}
 
-    pub fn node(&self) -> NodeRef<'_> {
-        NodeRef { ip: self.ip(), hostname: self.hostname(), status: self.status() }
+/// Names longer than [`limits::SHORT_NAME`], each once.
+pub(super) type LongNames = Strings<{ limits::LONG_NAMES }, { limits::HOSTNAME }>;
+
+/// A member's name.
+impl Member {
+    pub fn hostname<'a>(&'a self, names: &'a LongNames) -> &'a str {
+        if self.long_name != NONE {
+            return names.get(self.long_name);
+        }
+        let end = self.short_name.iter().position(|byte| *byte == 0).unwrap_or(limits::SHORT_NAME);
+        self.short_name.get(..end).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
+    }
+
+    /// Gives a member without a name one: as [`Hostname::foreign`](spore_wire::Hostname::foreign) leaves it, so without zero
+    /// bytes, and as [`storable`] leaves it, so that there is room.
+    pub fn set_hostname(&mut self, names: &mut LongNames, hostname: &str) {
+        if hostname.len() > limits::SHORT_NAME {
+            self.long_name = names.add(hostname);
+        }
+        if self.long_name == NONE {
+            for (to, from) in self.short_name.iter_mut().zip(clip(hostname, limits::SHORT_NAME).bytes()) {
+                *to = from;
+            }
+        }
+    }
+
+    pub fn release_hostname(&self, names: &mut LongNames) {
+        names.release(self.long_name);
+    }
+
+    pub fn node<'a>(&'a self, names: &'a LongNames) -> NodeRef<'a> {
+        NodeRef { ip: self.ip(), hostname: self.hostname(names), status: self.status() }
+    }
+}
+
+/// As much of a name as there is room for: all of it unless too many other names are long.
+pub(super) fn storable<'n>(names: &LongNames, hostname: &'n str) -> &'n str {
+    if hostname.len() <= limits::SHORT_NAME || names.has_room(hostname) {
+        hostname
+    } else {
+        clip(hostname, limits::SHORT_NAME)
     }
 }
 
@@ -207,12 +246,12 @@ impl<'a> MemberRef<'a> {
 
     /// Name as last heard.
     pub fn hostname(&self) -> &'a str {
-        self.member.hostname()
+        self.member.hostname(&self.tables.names)
     }
 
     /// Address, name and status together, as events carry them.
     pub fn node(&self) -> NodeRef<'a> {
-        self.member.node()
+        self.member.node(&self.tables.names)
     }
 
     /// When there was last evidence of it, in this node's time.
@@ -252,7 +291,7 @@ impl<'a> MemberRef<'a> {
 
     /// Size of its flash chip in bytes.
     pub fn flash_bytes(&self) -> u32 {
-        self.member.flash_bytes
+        u32::from(self.member.flash_units).saturating_mul(FLASH_UNIT)
     }
 
     /// CPU clock in MHz.

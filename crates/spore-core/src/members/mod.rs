@@ -19,7 +19,7 @@ use crate::time::{Duration, Instant};
 use crate::{labels, limits};
 use core::net::Ipv4Addr;
 use heapless::Vec;
-use member::{CONFLICT, DISCOVERS, Member, RUST, WANTED};
+use member::{CONFLICT, DISCOVERS, LongNames, Member, RUST, WANTED, storable};
 use spore_wire::{Details, Hostname};
 
 /// When members change status.
@@ -103,10 +103,6 @@ pub struct Departed {
 }
 
 impl Departed {
-    fn of(member: &Member) -> Self {
-        Self { ip: member.ip(), hostname: Hostname::foreign(member.hostname()), status: member.status() }
-    }
-
     /// As events carry it.
     pub fn node(&self) -> NodeRef<'_> {
         NodeRef { ip: self.ip, hostname: &self.hostname, status: self.status }
@@ -141,6 +137,7 @@ pub struct Counts {
 /// What many members have in common.
 #[derive(Debug)]
 struct Tables {
+    names: LongNames,
     sdks: Strings<{ limits::SDKS }, { limits::SDK }>,
     versions: Strings<{ limits::VERSIONS }, { limits::VERSION }>,
     boards: Strings<{ limits::BOARDS }, { limits::BOARD }>,
@@ -150,6 +147,7 @@ struct Tables {
 
 impl Tables {
     fn release(&mut self, member: &Member) {
+        member.release_hostname(&mut self.names);
         self.sdks.release(member.sdk);
         self.versions.release(member.version);
         self.boards.release(member.board);
@@ -177,6 +175,7 @@ impl<const N: usize> Members<N> {
         Self {
             entries: Vec::new(),
             tables: Tables {
+                names: Strings::new(),
                 sdks: Strings::new(),
                 versions: Strings::new(),
                 boards: Strings::new(),
@@ -205,10 +204,12 @@ impl<const N: usize> Members<N> {
         self.entries.get_mut(at)
     }
 
-    fn take(&mut self, at: usize) -> Option<Member> {
+    fn take(&mut self, at: usize) -> Option<Departed> {
         let member = (at < self.entries.len()).then(|| self.entries.remove(at))?;
+        let NodeRef { ip, hostname, status } = member.node(&self.tables.names);
+        let departed = Departed { ip, hostname: Hostname::foreign(hostname), status };
         self.tables.release(&member);
-        Some(member)
+        Some(departed)
     }
 
     /// Takes in a sign of life from `ip`, heard at `now`.
@@ -216,18 +217,25 @@ impl<const N: usize> Members<N> {
     pub fn heard(&mut self, now: Instant, ip: Ipv4Addr, evidence: Evidence<'_>) -> Heard {
         let name = evidence.hostname.map(Hostname::foreign);
         let mut heard = Heard { admission: Admission::Known, revived: None, left: None };
-        if let Some(member) = self.entry(ip) {
+        let Self { entries, tables, .. } = self;
+        let known = entries.binary_search_by_key(&ip.to_bits(), |member| member.ip).ok();
+        if let Some(member) = known.and_then(|at| entries.get_mut(at)) {
             let before = member.status();
             heard.revived = (before != Status::Active).then_some(before);
             member.set_status(Status::Active);
             member.set_seen(now);
-            if let Some(name) = name.filter(|name| !name.is_empty() && **name != *member.hostname()) {
+            let stored = member.hostname(&tables.names);
+            let other = name.as_deref().filter(|name| !name.is_empty() && *name != stored);
+            if let Some(name) = other.filter(|name| storable(&tables.names, name) != stored) {
                 heard.admission = Admission::Renamed;
-                let mut fresh = Member::new(ip, now, &name);
+                let mut fresh = Member::new(ip, now);
                 fresh.set(DISCOVERS, member.has(DISCOVERS));
                 let old = core::mem::replace(member, fresh);
-                self.tables.release(&old);
-                heard.left = self.claim_name(now, ip, &name).map(|member| Departed::of(&member));
+                // The old name's room may be the new one's.
+                tables.release(&old);
+                let name = storable(&tables.names, name);
+                member.set_hostname(&mut tables.names, name);
+                heard.left = self.claim_name(now, ip, name);
             }
         } else {
             let Some(name) = name.filter(|_| is_host(ip)) else {
@@ -235,14 +243,17 @@ impl<const N: usize> Members<N> {
                 return heard;
             };
             heard.admission = Admission::New;
-            heard.left = self.claim_name(now, ip, &name).map(|member| Departed::of(&member));
+            let name = storable(&tables.names, &name);
+            heard.left = self.claim_name(now, ip, name);
             if heard.left.is_none() && self.entries.is_full() {
                 heard.left = self.make_room(now);
             }
             let at = self.find(ip).unwrap_or_else(|at| at);
-            let mut newcomer = Member::new(ip, now, &name);
-            newcomer.set(CONFLICT, self.names_claimed(ip, &name));
+            let mut newcomer = Member::new(ip, now);
+            newcomer.set(CONFLICT, self.names_claimed(ip, name));
+            newcomer.set_hostname(&mut self.tables.names, name);
             if self.entries.insert(at, newcomer).is_err() {
+                self.tables.release(&newcomer);
                 self.refused = self.refused.saturating_add(1);
                 heard.admission = Admission::Full;
                 return heard;
@@ -259,19 +270,22 @@ impl<const N: usize> Members<N> {
 
     /// Whether another member than `ip` is flagged for `name`.
     fn names_claimed(&self, ip: Ipv4Addr, name: &str) -> bool {
-        self.entries.iter().any(|other| other.has(CONFLICT) && other.ip() != ip && other.hostname() == name)
+        let names = &self.tables.names;
+        self.entries
+            .iter()
+            .any(|other| other.has(CONFLICT) && other.ip() != ip && other.hostname(names) == name)
     }
 
     /// `ip` now answers to `name`: a silent member of that name has moved and goes, a living one is in conflict.
     #[inline(never)]
-    fn claim_name(&mut self, now: Instant, ip: Ipv4Addr, name: &str) -> Option<Member> {
+    fn claim_name(&mut self, now: Instant, ip: Ipv4Addr, name: &str) -> Option<Departed> {
         let mut moved = None;
         let mut conflict = false;
         if name.is_empty() {
             return None;
         }
         for (at, other) in self.entries.iter_mut().enumerate() {
-            if other.ip() == ip || other.hostname() != name {
+            if other.ip() == ip || other.hostname(&self.tables.names) != name {
                 continue;
             }
             if self.thresholds.status(now.since(other.seen())) == Status::Active {
@@ -295,7 +309,7 @@ impl<const N: usize> Members<N> {
         if self.thresholds.status(now.since(member.seen())) == Status::Active {
             return None;
         }
-        self.take(at).map(|member| Departed::of(&member))
+        self.take(at)
     }
 
     /// Stores what a member told of itself. True if anything but the free heap changed; false for strangers.
@@ -314,7 +328,7 @@ impl<const N: usize> Members<N> {
             member.free_heap = free_heap;
         }
         changed |= update(&mut member.chip_id, details.chip_id);
-        changed |= update(&mut member.flash_bytes, details.flash_bytes);
+        changed |= update(&mut member.flash_units, details.flash_bytes.map(Member::flash_units));
         changed |= update(&mut member.boot, details.boot);
         let cpu_mhz = details.cpu_mhz.map(|mhz| u8::try_from(mhz).unwrap_or(u8::MAX));
         changed |= update(&mut member.cpu_mhz, cpu_mhz);
@@ -354,10 +368,10 @@ impl<const N: usize> Members<N> {
             room = room.saturating_sub(1);
             member.set_status(status);
             if forgotten {
+                report(Change::Left(member.node(&tables.names)));
                 tables.release(member);
-                report(Change::Left(member.node()));
             } else {
-                report(Change::Status { node: member.node(), from });
+                report(Change::Status { node: member.node(&tables.names), from });
             }
             !forgotten
         });
@@ -384,22 +398,24 @@ impl<const N: usize> Members<N> {
         };
         let Some(member) = self.entries.get(at).copied() else { return };
         self.conflict_cursor = member.ip;
-        let rivals =
-            || self.entries.iter().filter(|m| m.ip != member.ip && m.hostname() == member.hostname());
+        let names = &self.tables.names;
+        let name = member.hostname(names);
+        let rivals = || self.entries.iter().filter(|m| m.ip != member.ip && m.hostname(names) == name);
         if rivals().next().is_none() {
             if let Some(member) = self.entries.get_mut(at) {
                 member.set(CONFLICT, false);
             }
         } else if member.status() != Status::Active && rivals().any(|m| m.status() == Status::Active) {
-            self.take(at);
-            report(Change::Left(member.node()));
+            if let Some(left) = self.take(at) {
+                report(Change::Left(left.node()));
+            }
         }
     }
 
     /// Removes a member that said goodbye.
     pub fn forget(&mut self, ip: Ipv4Addr) -> Option<Departed> {
         let at = self.find(ip).ok()?;
-        self.take(at).map(|member| Departed::of(&member))
+        self.take(at)
     }
 
     /// Whose details to fetch over HTTP next, if anyone's: each text member that is not DEAD once per `interval`, in
@@ -483,10 +499,10 @@ impl<const N: usize> Members<N> {
 
     /// Texts and hashes that found no room and read as unknown, since boot.
     pub fn unknown(&self) -> u32 {
-        let Tables { sdks, versions, boards, labels, catalogues } = &self.tables;
-        let refused =
-            [sdks.refused(), versions.refused(), boards.refused(), labels.refused(), catalogues.refused()];
-        refused.into_iter().fold(0, u32::saturating_add)
+        let Tables { names, sdks, versions, boards, labels, catalogues } = &self.tables;
+        let texts = [names.refused(), sdks.refused(), versions.refused(), boards.refused(), labels.refused()];
+        let refused = texts.into_iter().chain([catalogues.refused()]);
+        refused.fold(0, u32::saturating_add)
     }
 }
 
