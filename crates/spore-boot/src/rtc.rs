@@ -23,7 +23,7 @@
 use crate::boot::ResetCause;
 use core::fmt;
 use spore_image::{Slot, crc32};
-use spore_sentence::{say, sentence};
+use spore_sentence::{Sentence, say, sentence};
 
 /// Address of the user part of the RTC memory.
 pub const ADDRESS: u32 = 0x6000_1200;
@@ -187,45 +187,54 @@ impl Crash {
     }
 }
 
+/// An address as it is shown.
+struct Address(u32);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, cause, epc, address, task } = self;
         match kind {
-            CrashKind::Panic => write!(f, "panic at {epc:#010x}")?,
-            CrashKind::Watchdog => write!(f, "watchdog at {epc:#010x}")?,
+            CrashKind::Panic => say!(f, "panic at ", Address(*epc))?,
+            CrashKind::Watchdog => say!(f, "watchdog at ", Address(*epc))?,
             CrashKind::Exception => {
                 say!(f, "exception ", cause)?;
                 if let Some(name) = exception(*cause) {
                     write!(f, " ({name})")?;
                 }
-                write!(f, " at {epc:#010x}")?;
+                say!(f, " at ", Address(*epc))?;
                 if has_address(*cause) {
-                    write!(f, " accessing {address:#010x}")?;
+                    say!(f, " accessing ", Address(*address))?;
                 }
             }
         }
-        if task.is_empty() { Ok(()) } else { write!(f, " in task {task}") }
+        if task.is_empty() { Ok(()) } else { say!(f, " in task ", task) }
     }
 }
 
 /// Names of the Xtensa exceptions this core can raise (Xtensa ISA, EXCCAUSE).
-const fn exception(cause: u32) -> Option<&'static str> {
+const fn exception(cause: u32) -> Option<Sentence> {
     Some(match cause {
-        0 => "illegal instruction",
-        1 => "system call",
-        2 => "instruction fetch error",
-        3 => "load or store error",
-        4 => "interrupt",
-        6 => "division by zero",
-        8 => "privileged instruction",
-        9 => "misaligned access",
-        12 => "data error on instruction fetch",
-        13 => "data error on load or store",
-        14 => "address error on instruction fetch",
-        15 => "address error on load or store",
-        20 => "instruction fetch prohibited",
-        28 => "load prohibited",
-        29 => "store prohibited",
+        0 => sentence!("illegal instruction"),
+        1 => sentence!("system call"),
+        2 => sentence!("instruction fetch error"),
+        3 => sentence!("load or store error"),
+        4 => sentence!("interrupt"),
+        6 => sentence!("division by zero"),
+        8 => sentence!("privileged instruction"),
+        9 => sentence!("misaligned access"),
+        12 => sentence!("data error on instruction fetch"),
+        13 => sentence!("data error on load or store"),
+        14 => sentence!("address error on instruction fetch"),
+        15 => sentence!("address error on load or store"),
+        20 => sentence!("instruction fetch prohibited"),
+        28 => sentence!("load prohibited"),
+        29 => sentence!("store prohibited"),
         _ => return None,
     })
 }

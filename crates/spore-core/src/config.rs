@@ -230,7 +230,7 @@ impl Config {
             key => {
                 let number = NUMBERS.iter().find(|number| number.key == key).ok_or(ConfigError::Unknown)?;
                 // What is no number at all fails the range as 0 does, with the same words.
-                let value = number.check(value.trim().parse().unwrap_or(0))?;
+                let value = number.check(value.trim_ascii().parse().unwrap_or(0))?;
                 *(number.place)(self) = value;
             }
         }

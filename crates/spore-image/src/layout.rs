@@ -14,7 +14,7 @@
 //! stays inside the first megabyte, which is what the cache maps, and a configuration survives a swap of the chip.
 
 use core::fmt;
-use spore_sentence::say;
+use spore_sentence::{Sentence, say, sentence};
 
 /// Bytes that are erased together.
 pub const SECTOR: u32 = 4096;
@@ -93,11 +93,11 @@ pub enum LayoutError {
     /// There is no map for a chip of so many bytes.
     UnsupportedSize(u32),
     /// The named region does not begin and end on a sector, or is empty.
-    Misaligned(&'static str),
+    Misaligned(Sentence),
     /// The named region does not end inside the chip.
-    Outside(&'static str),
+    Outside(Sentence),
     /// The two named regions share bytes.
-    Overlap(&'static str, &'static str),
+    Overlap(Sentence, Sentence),
     /// The slots differ in size, so that an image could fit one and not the other.
     UnequalSlots,
     /// The boot record has not exactly two sectors.
@@ -170,12 +170,12 @@ impl FlashMap {
     /// Checks a map of one's own (other boards, tests).
     pub const fn new(bytes: u32, regions: Regions) -> Result<Self, LayoutError> {
         let all = [
-            ("the bootloader", regions.bootloader),
-            ("slot a", regions.a),
-            ("slot b", regions.b),
-            ("the boot record", regions.record),
-            ("the configuration", regions.config),
-            ("the SDK's area", regions.sdk),
+            (sentence!("the bootloader"), regions.bootloader),
+            (sentence!("slot a"), regions.a),
+            (sentence!("slot b"), regions.b),
+            (sentence!("the boot record"), regions.record),
+            (sentence!("the configuration"), regions.config),
+            (sentence!("the SDK's area"), regions.sdk),
         ];
         // Loops by index, because iterators are not const.
         let mut i = 0;
@@ -301,11 +301,14 @@ mod tests {
             FlashMap::new(MEGABYTE, regions).unwrap_err()
         };
         assert!(FlashMap::new(MEGABYTE, BROKEN).is_ok());
-        assert_eq!(check(|r| r.a.offset += 4), LayoutError::Misaligned("slot a"));
-        assert_eq!(check(|r| r.config.length = 0), LayoutError::Misaligned("the configuration"));
-        assert_eq!(check(|r| r.sdk.length += SECTOR), LayoutError::Outside("the SDK's area"));
-        assert_eq!(check(|r| r.sdk.offset = 0xFFFF_F000), LayoutError::Outside("the SDK's area"));
-        assert_eq!(check(|r| r.a.length += SECTOR), LayoutError::Overlap("slot a", "slot b"));
+        assert_eq!(check(|r| r.a.offset += 4), LayoutError::Misaligned(sentence!("slot a")));
+        assert_eq!(check(|r| r.config.length = 0), LayoutError::Misaligned(sentence!("the configuration")));
+        assert_eq!(check(|r| r.sdk.length += SECTOR), LayoutError::Outside(sentence!("the SDK's area")));
+        assert_eq!(check(|r| r.sdk.offset = 0xFFFF_F000), LayoutError::Outside(sentence!("the SDK's area")));
+        assert_eq!(
+            check(|r| r.a.length += SECTOR),
+            LayoutError::Overlap(sentence!("slot a"), sentence!("slot b"))
+        );
         assert_eq!(check(|r| r.a.length -= SECTOR), LayoutError::UnequalSlots);
         assert_eq!(check(|r| r.record.length = SECTOR), LayoutError::RecordSectors);
     }

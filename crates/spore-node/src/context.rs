@@ -29,7 +29,7 @@ pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
 
 /// One node, as its services and its own parts see it.
 pub struct Context<'a> {
-    state: RefCell<State>,
+    state: RefCell<State<'a>>,
     system: RefCell<Option<&'a mut dyn System>>,
     services: Option<&'a [&'a dyn Service]>,
     bus: Bus<'a>,
@@ -75,7 +75,8 @@ impl<'a> Context<'a> {
         let state = self.state.get_mut();
         state.config.set(start.factory.cloned().unwrap_or_default());
         state.last_update.set(start.boot.last_update.clone());
-        state.boot.set(start.boot.clone());
+        state.on_trial = start.boot.trial;
+        state.boot.set(start.boot);
         state.begin(mac, system);
         state.catalogues.set_common(common);
         self.system = RefCell::new(Some(system));
@@ -115,7 +116,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs `f` on the node's state. `f` must not call back into the context.
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut State<'a>) -> T) -> T {
         f(&mut self.state.borrow_mut())
     }
 

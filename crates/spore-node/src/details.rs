@@ -21,8 +21,9 @@ pub(crate) async fn run(ctx: &Context<'_>, stack: Stack<'_>, buffers: &mut Buffe
                 state.members.next_details_wanted(now, interval)
             });
             let wanted = text.map(|ip| (ip, None)).or_else(|| {
-                let next =
-                    |state: &mut State| state.catalogues.next_wanted(now, &state.members, state.catalogue);
+                let next = |state: &mut State<'_>| {
+                    state.catalogues.next_wanted(now, &state.members, state.catalogue)
+                };
                 ctx.with(next).map(|(hash, ip)| (ip, Some(hash)))
             });
             let Some((ip, hash)) = wanted else { break };

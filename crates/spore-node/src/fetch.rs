@@ -190,7 +190,7 @@ impl Answer {
 
     /// Looks at a whole line; true when it was the last of the answer.
     fn line(&mut self) -> Result<bool, FetchError> {
-        let line = core::str::from_utf8(&self.line).unwrap_or("").trim_end();
+        let line = core::str::from_utf8(&self.line).unwrap_or("").trim_ascii_end();
         self.place = match self.place {
             Place::Status => {
                 let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(number);
@@ -207,7 +207,7 @@ impl Answer {
             }
             Place::ChunkEnd => Place::ChunkSize,
             _ => {
-                let digits = line.split(';').next().unwrap_or("").trim();
+                let digits = line.split(';').next().unwrap_or("").trim_ascii();
                 let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
                 match u32::from_str_radix(digits, 16) {
                     Ok(0) if plain => return Ok(true),
@@ -223,7 +223,7 @@ impl Answer {
     fn header(&mut self) -> Result<(), FetchError> {
         let line = core::str::from_utf8(&self.line).unwrap_or("");
         let Some((name, value)) = line.split_once(':') else { return Ok(()) };
-        let value = value.trim();
+        let value = value.trim_ascii();
         if name.eq_ignore_ascii_case("transfer-encoding") {
             if self.cut || !value.eq_ignore_ascii_case("chunked") {
                 return Err(FetchError::Malformed);

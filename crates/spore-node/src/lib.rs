@@ -331,7 +331,7 @@ fn tell_reverted(ctx: &Context<'_>) {
 
 /// Sees a trial through: confirms the image or gives it up.
 async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
-    while ctx.with(|state| state.boot.trial) {
+    while ctx.with(|state| state.on_trial) {
         Timer::after(Duration::from_millis(500)).await;
         let now = ctx.now();
         match ctx.with(|state| state.trial.poll(now)) {
@@ -364,7 +364,7 @@ fn confirm<F: NorFlash>(ctx: &Context<'_>, flash: &mut F, map: &FlashMap) -> boo
     }
     let record = spore_boot::record::read(flash, map);
     ctx.with(|state| {
-        state.boot.trial = false;
+        state.on_trial = false;
         if let Ok(record) = record {
             state.last_update.set(record.and_then(|record| record.last_update));
         }

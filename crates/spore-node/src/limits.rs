@@ -51,8 +51,8 @@ mod size {
 mod size {
     /// Receive buffer of an HTTP connection in bytes: two segments of 536 bytes.
     pub const HTTP_RX: usize = 1072;
-    /// Send buffer of an HTTP connection in bytes: one full segment.
-    pub const HTTP_TX: usize = 1460;
+    /// Send buffer of an HTTP connection in bytes: one segment as large as the driver sends it.
+    pub const HTTP_TX: usize = 1024;
     /// Buffer of an HTTP connection in bytes, for a request's head, then its query and body, then the answer's head and body.
     pub const HTTP_BUFFER: usize = 1280;
     /// HTTP connections served at the same time, 4.5 KB each.

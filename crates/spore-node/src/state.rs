@@ -118,14 +118,16 @@ impl Counters {
 }
 
 /// All of it. Before [`State::begin`] it is nothing but zero bytes, see [`Later`].
-pub struct State {
+pub struct State<'a> {
     /// The executor's clock at boot, in ms.
     pub booted: u64,
     pub hostname: Hostname,
     pub labels: Labels,
     pub config: Later<Config>,
     pub identity: Later<Identity>,
-    pub boot: Later<Boot>,
+    pub boot: Later<&'a Boot>,
+    /// The running image is on trial still.
+    pub on_trial: bool,
     pub last_update: Later<Option<LastUpdate>>,
     pub address: Option<Address>,
     pub members: Members<MEMBERS>,
@@ -148,7 +150,7 @@ pub struct State {
     pub counters: Counters,
 }
 
-impl State {
+impl State<'_> {
     /// Room for a state.
     pub const fn new() -> Self {
         let never = Thresholds {
@@ -163,6 +165,7 @@ impl State {
             config: Later::new(),
             identity: Later::new(),
             boot: Later::new(),
+            on_trial: false,
             last_update: Later::new(),
             address: None,
             members: Members::new(never),

@@ -56,7 +56,7 @@ impl core::error::Error for MultipartError {}
 /// The boundary in a `Content-Type` of `multipart/form-data`; none if it is another type or has no usable boundary.
 pub fn boundary_of(content_type: &str) -> Option<&str> {
     let (kind, mut rest) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+    if !kind.trim_ascii().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
     loop {

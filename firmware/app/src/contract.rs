@@ -15,7 +15,7 @@ const RX_QUEUE: usize = 4;
 /// Descriptors for received frames: the SDK does not survive a missing one.
 const RX_PBUFS: usize = 10;
 /// Frames on their way out.
-const TX_BUFFERS: usize = 2;
+const TX_BUFFERS: usize = 1;
 /// Room before a frame that the SDK writes its own headers to.
 const HEADROOM: usize = 36;
 /// Longest frame sent, Ethernet header included: segments of 1 KB. Longer ones are received all the same.

@@ -18,6 +18,7 @@ pub use spore_wire::EventId;
 use crate::members::NodeRef;
 use core::fmt::{self, Write};
 use spore_wire::json::JsonWriter;
+use spore_wire::json::key;
 
 /// The name under which [`Bus::on`] hears everything.
 pub const ANY: &str = "*";
@@ -92,10 +93,10 @@ impl<'a> Event<'a> {
     pub fn write_payload(&self, out: &mut dyn Write) -> fmt::Result {
         let node = |node: NodeRef<'_>, out| {
             object(out, |json| {
-                json.field("hostname", node.hostname)?;
-                json.key("ip")?;
+                json.field(key!("hostname"), node.hostname)?;
+                json.key(key!("ip"))?;
                 json.display(&node.ip)?;
-                json.field("status", node.status.as_str())
+                json.field(key!("status"), node.status.as_str())
             })
         };
         match *self {
@@ -104,17 +105,17 @@ impl<'a> Event<'a> {
             | Self::NodeUpdated(who)
             | Self::NodeLeft(who) => node(who, out),
             Self::WifiChanged { state, ssid, error } => object(out, |json| {
-                json.field("state", state)?;
-                json.field("ssid", ssid)?;
+                json.field(key!("state"), state)?;
+                json.field(key!("ssid"), ssid)?;
                 text_or_null(json, "error", error)
             }),
             Self::UpdateProgress { received, size } => object(out, |json| {
-                json.field_number("received", received)?;
-                json.field_number("size", size)
+                json.field_number(key!("received"), received)?;
+                json.field_number(key!("size"), size)
             }),
             Self::UpdateFinished { version, outcome, reason } => object(out, |json| {
-                json.field("version", version)?;
-                json.field("outcome", outcome)?;
+                json.field(key!("version"), version)?;
+                json.field(key!("outcome"), outcome)?;
                 text_or_null(json, "reason", reason)
             }),
             Self::Raw(text) | Self::User { data: text, .. } => out.write_str(text),

@@ -15,6 +15,7 @@ use core::net::Ipv4Addr;
 use spore_boot::LastUpdate;
 use spore_sentence::{Sentence, sentence};
 use spore_wire::json::JsonWriter;
+use spore_wire::json::key;
 
 /// JSON on its way into a connection's buffer.
 pub type Json<'j, 'b> = JsonWriter<&'j mut Text<'b>>;
@@ -116,37 +117,37 @@ fn status(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
         0 => {
             json.begin_object()?;
             resources(ctx, json)?;
-            ctx.with(|state| json.field("hostname", &state.hostname))?;
-            json.key("ip")?;
+            ctx.with(|state| json.field(key!("hostname"), &state.hostname))?;
+            json.key(key!("ip"))?;
             address(json, ctx.ip())?;
             ctx.with(|state| {
-                json.field("board", state.identity.board)?;
-                json.field("version", state.boot.header.version.as_str())
+                json.field(key!("board"), state.identity.board)?;
+                json.field(key!("version"), state.boot.header.version.as_str())
             })?;
-            json.field_number("uptime", ctx.now().as_millis())?;
-            ctx.with(|state| json.field_number("boot", state.boot.boot_count))?;
-            ctx.with_system(|system| json.field("resetReason", system.reset_reason()))?;
-            json.field("security", "open")?;
+            json.field_number(key!("uptime"), ctx.now().as_millis())?;
+            ctx.with(|state| json.field_number(key!("boot"), state.boot.boot_count))?;
+            ctx.with_system(|system| json.field(key!("resetReason"), system.reset_reason()))?;
+            json.field(key!("security"), "open")?;
         }
         1 => ctx.with(|state| {
-            json.key("image")?;
+            json.key(key!("image"))?;
             json.begin_object()?;
-            json.field("slot", state.boot.slot.as_str())?;
-            json.field("state", if state.boot.trial { "trial" } else { "confirmed" })?;
-            json.field("name", &state.boot.header.name)?;
-            json.field("version", state.boot.header.version.as_str())?;
-            json.key("sha256")?;
+            json.field(key!("slot"), state.boot.slot.as_str())?;
+            json.field(key!("state"), if state.on_trial { "trial" } else { "confirmed" })?;
+            json.field(key!("name"), &state.boot.header.name)?;
+            json.field(key!("version"), state.boot.header.version.as_str())?;
+            json.key(key!("sha256"))?;
             json.display(&Hex(&state.boot.header.sha256))?;
             json.end_object()?;
-            json.key("lastUpdate")?;
+            json.key(key!("lastUpdate"))?;
             last_update(json, state.last_update.as_ref())
         })?,
         2 => ctx.with(|state| {
-            json.key("labels")?;
+            json.key(key!("labels"))?;
             labels(json, &mut state.labels.iter())?;
-            json.key("catalogue")?;
+            json.key(key!("catalogue"))?;
             json.display(&format_args!("{:08x}", state.catalogue))?;
-            json.key("api")?;
+            json.key(key!("api"))?;
             json.begin_array()
         })?,
         _ => {
@@ -162,11 +163,11 @@ fn status(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
 pub(super) fn resources(ctx: &Context<'_>, json: &mut Json<'_, '_>) -> fmt::Result {
     let free_heap = ctx.with_system(|system| system.free_heap());
     ctx.with(|state| {
-        json.field_number("freeHeap", free_heap)?;
-        json.field_number("chipId", state.identity.chip_id)?;
-        json.field("sdkVersion", state.identity.sdk)?;
-        json.field_number("cpuFreqMHz", state.identity.cpu_mhz)?;
-        json.field_number("flashChipSize", state.identity.flash_bytes)
+        json.field_number(key!("freeHeap"), free_heap)?;
+        json.field_number(key!("chipId"), state.identity.chip_id)?;
+        json.field(key!("sdkVersion"), state.identity.sdk)?;
+        json.field_number(key!("cpuFreqMHz"), state.identity.cpu_mhz)?;
+        json.field_number(key!("flashChipSize"), state.identity.flash_bytes)
     })
 }
 
@@ -182,13 +183,13 @@ pub(super) fn address(json: &mut Json<'_, '_>, ip: Option<Ipv4Addr>) -> fmt::Res
 pub(super) fn last_update(json: &mut Json<'_, '_>, last: Option<&LastUpdate>) -> fmt::Result {
     let Some(last) = last else { return json.null() };
     json.begin_object()?;
-    json.key("version")?;
+    json.key(key!("version"))?;
     match &last.version {
         Some(version) => json.string(version.as_str())?,
         None => json.null()?,
     }
-    json.field("outcome", last.outcome.as_str())?;
-    json.key("reason")?;
+    json.field(key!("outcome"), last.outcome.as_str())?;
+    json.key(key!("reason"))?;
     json.display(&last.reason)?;
     json.end_object()
 }
@@ -214,15 +215,15 @@ pub(super) fn own_endpoint(ctx: &Context<'_>, json: &mut Json<'_, '_>, index: u1
 
 pub(super) fn short_endpoint(json: &mut Json<'_, '_>, method: Method, uri: &str) -> fmt::Result {
     json.begin_object()?;
-    json.field("uri", uri)?;
-    json.field("method", method.as_str())?;
+    json.field(key!("uri"), uri)?;
+    json.field(key!("method"), method.as_str())?;
     json.end_object()
 }
 
 fn endpoints(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
     if at == 0 {
         json.begin_object()?;
-        json.key("endpoints")?;
+        json.key(key!("endpoints"))?;
         json.begin_array()?;
         return Ok(true);
     }
@@ -234,18 +235,18 @@ fn endpoints(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
 
 fn full_endpoint(json: &mut Json<'_, '_>, endpoint: &Endpoint<'_>) -> fmt::Result {
     json.begin_object()?;
-    json.field("uri", endpoint.uri)?;
-    json.field("method", endpoint.method.as_str())?;
-    json.field("service", endpoint.service)?;
-    json.key("params")?;
+    json.field(key!("uri"), endpoint.uri)?;
+    json.field(key!("method"), endpoint.method.as_str())?;
+    json.field(key!("service"), endpoint.service)?;
+    json.key(key!("params"))?;
     json.begin_array()?;
     for param in endpoint.params {
         json.begin_object()?;
-        json.field("name", param.name)?;
-        json.field("location", param.location.as_str())?;
-        json.field_bool("required", param.required)?;
-        json.field("type", param.kind)?;
-        json.key("values")?;
+        json.field(key!("name"), param.name)?;
+        json.field(key!("location"), param.location.as_str())?;
+        json.field_bool(key!("required"), param.required)?;
+        json.field(key!("type"), param.kind)?;
+        json.key(key!("values"))?;
         json.begin_array()?;
         param.values.iter().try_for_each(|value| json.string(value))?;
         json.end_array()?;
@@ -261,12 +262,12 @@ fn tasks(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
             (state.tasks.len() as u64, state.tasks.iter().filter(|(_, task)| task.enabled()).count() as u64)
         });
         json.begin_object()?;
-        json.key("summary")?;
+        json.key(key!("summary"))?;
         json.begin_object()?;
-        json.field_number("totalTasks", total)?;
-        json.field_number("activeTasks", active)?;
+        json.field_number(key!("totalTasks"), total)?;
+        json.field_number(key!("activeTasks"), active)?;
         json.end_object()?;
-        json.key("tasks")?;
+        json.key(key!("tasks"))?;
         json.begin_array()?;
         return Ok(true);
     }
@@ -276,10 +277,10 @@ fn tasks(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
         return written.map(|()| true);
     }
     json.end_array()?;
-    json.key("system")?;
+    json.key(key!("system"))?;
     json.begin_object()?;
-    json.field_number("freeHeap", ctx.with_system(|system| system.free_heap()))?;
-    json.field_number("uptime", ctx.now().as_millis())?;
+    json.field_number(key!("freeHeap"), ctx.with_system(|system| system.free_heap()))?;
+    json.field_number(key!("uptime"), ctx.now().as_millis())?;
     json.end_object()?;
     json.end_object()?;
     Ok(false)
@@ -288,15 +289,15 @@ fn tasks(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
 /// A task as the API shows it.
 pub(super) fn one_task(json: &mut Json<'_, '_>, task: &spore_core::tasks::Task) -> fmt::Result {
     json.begin_object()?;
-    json.field("name", task.name())?;
-    json.field_number("interval", task.interval_ms())?;
-    json.field_bool("enabled", task.enabled())?;
+    json.field(key!("name"), task.name())?;
+    json.field_number(key!("interval"), task.interval_ms())?;
+    json.field_bool(key!("enabled"), task.enabled())?;
     // Cooperative tasks run while they are enabled; upstream shows both.
-    json.field_bool("running", task.enabled())?;
-    json.field_bool("autoStart", task.auto_start())?;
-    json.field_number("runs", task.runs())?;
-    json.field_number("lastMicros", task.last_micros())?;
-    json.field_number("maxMicros", task.max_micros())?;
+    json.field_bool(key!("running"), task.enabled())?;
+    json.field_bool(key!("autoStart"), task.auto_start())?;
+    json.field_number(key!("runs"), task.runs())?;
+    json.field_number(key!("lastMicros"), task.last_micros())?;
+    json.field_number(key!("maxMicros"), task.max_micros())?;
     json.end_object()
 }
 

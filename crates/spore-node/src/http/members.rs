@@ -5,6 +5,7 @@ use crate::context::Context;
 use core::fmt;
 use core::net::Ipv4Addr;
 use spore_core::members::{Kind, MemberRef};
+use spore_wire::json::key;
 
 /// What comes next.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +66,7 @@ impl Members {
                     if let Some(member) = member {
                         member_head(json, member)?;
                     }
-                    json.key("api")?;
+                    json.key(key!("api"))?;
                     json.begin_array()?;
                     let catalogue = member.and_then(|member| member.catalogue());
                     let own = catalogue == Some(state.catalogue);
@@ -95,38 +96,38 @@ impl Members {
 
 fn own_head(ctx: &Context<'_>, json: &mut Json<'_, '_>) -> fmt::Result {
     json.begin_object()?;
-    json.key("members")?;
+    json.key(key!("members"))?;
     json.begin_array()?;
     json.begin_object()?;
     let now = ctx.now().as_millis();
-    ctx.with(|state| json.field("hostname", &state.hostname))?;
-    json.key("ip")?;
+    ctx.with(|state| json.field(key!("hostname"), &state.hostname))?;
+    json.key(key!("ip"))?;
     address(json, ctx.ip())?;
-    json.field_number("lastSeen", now)?;
-    json.field_number("latency", 0u32)?;
-    json.field("status", "ACTIVE")?;
-    json.key("resources")?;
+    json.field_number(key!("lastSeen"), now)?;
+    json.field_number(key!("latency"), 0u32)?;
+    json.field(key!("status"), "ACTIVE")?;
+    json.key(key!("resources"))?;
     json.begin_object()?;
     resources(ctx, json)?;
     json.end_object()?;
-    json.key("api")?;
+    json.key(key!("api"))?;
     json.begin_array()
 }
 
 fn member_head(json: &mut Json<'_, '_>, member: MemberRef<'_>) -> fmt::Result {
-    json.field("hostname", member.hostname())?;
-    json.key("ip")?;
+    json.field(key!("hostname"), member.hostname())?;
+    json.key(key!("ip"))?;
     json.display(&member.ip())?;
-    json.field_number("lastSeen", member.seen().as_millis())?;
-    json.field_number("latency", member.latency().unwrap_or(0))?;
-    json.field("status", member.status().as_str())?;
-    json.key("resources")?;
+    json.field_number(key!("lastSeen"), member.seen().as_millis())?;
+    json.field_number(key!("latency"), member.latency().unwrap_or(0))?;
+    json.field(key!("status"), member.status().as_str())?;
+    json.key(key!("resources"))?;
     json.begin_object()?;
-    json.field_number("freeHeap", member.free_heap())?;
-    json.field_number("chipId", member.chip_id())?;
-    json.field("sdkVersion", member.sdk())?;
-    json.field_number("cpuFreqMHz", member.cpu_mhz())?;
-    json.field_number("flashChipSize", member.flash_bytes())?;
+    json.field_number(key!("freeHeap"), member.free_heap())?;
+    json.field_number(key!("chipId"), member.chip_id())?;
+    json.field(key!("sdkVersion"), member.sdk())?;
+    json.field_number(key!("cpuFreqMHz"), member.cpu_mhz())?;
+    json.field_number(key!("flashChipSize"), member.flash_bytes())?;
     json.end_object()
 }
 
@@ -175,14 +176,14 @@ fn more<'l>(
     about: &About<'_>,
     own_labels: &mut dyn Iterator<Item = (&'l str, &'l str)>,
 ) -> fmt::Result {
-    json.field_number("age", about.age)?;
-    json.field_bool("self", about.own)?;
-    json.field("kind", about.kind)?;
-    json.field("version", about.version)?;
-    json.field("board", about.board)?;
-    json.key("labels")?;
+    json.field_number(key!("age"), about.age)?;
+    json.field_bool(key!("self"), about.own)?;
+    json.field(key!("kind"), about.kind)?;
+    json.field(key!("version"), about.version)?;
+    json.field(key!("board"), about.board)?;
+    json.key(key!("labels"))?;
     labels(json, own_labels)?;
-    json.key("catalogue")?;
+    json.key(key!("catalogue"))?;
     match about.catalogue {
         Some(hash) => json.display(&format_args!("{hash:08x}")),
         None => json.string(""),

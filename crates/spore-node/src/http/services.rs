@@ -8,6 +8,7 @@ use spore_core::catalogue::Foreign;
 use spore_core::limits::CATALOGUES;
 use spore_sentence::{Sentence, sentence};
 use spore_wire::Method;
+use spore_wire::json::key;
 
 /// What `GET /api/cluster/services` is asked for; empty is everything.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +99,7 @@ impl Services {
         match *part {
             Part::Begin => {
                 json.begin_object()?;
-                json.key("services")?;
+                json.key(key!("services"))?;
                 json.begin_array()?;
                 *part = Part::Own(0);
             }
@@ -167,16 +168,16 @@ impl Offer {
             return Ok(false);
         }
         json.begin_object()?;
-        json.field("uri", &self.uri)?;
-        json.field("method", self.method.as_str())?;
-        json.key("nodes")?;
+        json.field(key!("uri"), &self.uri)?;
+        json.field(key!("method"), self.method.as_str())?;
+        json.key(key!("nodes"))?;
         json.begin_array()?;
         if own {
             json.begin_object()?;
-            ctx.with(|state| json.field("hostname", &state.hostname))?;
-            json.key("ip")?;
+            ctx.with(|state| json.field(key!("hostname"), &state.hostname))?;
+            json.key(key!("ip"))?;
             address(json, ctx.ip())?;
-            json.field("status", "ACTIVE")?;
+            json.field(key!("status"), "ACTIVE")?;
             json.end_object()?;
         }
         Ok(true)
@@ -207,10 +208,10 @@ impl Offer {
         ctx.with(|state| {
             let Some(member) = state.members.get(ip) else { return Ok(()) };
             json.begin_object()?;
-            json.field("hostname", member.hostname())?;
-            json.key("ip")?;
+            json.field(key!("hostname"), member.hostname())?;
+            json.key(key!("ip"))?;
             json.display(&ip)?;
-            json.field("status", member.status().as_str())?;
+            json.field(key!("status"), member.status().as_str())?;
             json.end_object()
         })?;
         self.after = Some(ip);

@@ -20,6 +20,7 @@ use spore_core::wifi::State as WifiState;
 use spore_image::{FlashMap, Slot};
 use spore_sentence::sentence;
 use spore_wire::event::check_name;
+use spore_wire::json::key;
 
 /// Answers one of the routes whose answer is small.
 pub(super) fn answer<F: NorFlash>(
@@ -63,8 +64,8 @@ pub(super) fn answer<F: NorFlash>(
 
 pub(super) fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
     reply.json(|json| {
-        json.field_bool("success", true)?;
-        json.key("message")?;
+        json.field_bool(key!("success"), true)?;
+        json.key(key!("message"))?;
         json.display(&message)
     });
 }
@@ -73,14 +74,14 @@ pub(super) fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
 pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
     let header = &installed.header;
     reply.json(|json| {
-        json.field_bool("success", true)?;
-        json.key("message")?;
+        json.field_bool(key!("success"), true)?;
+        json.key(key!("message"))?;
         json.display(&format_args!("installed into slot {}, restarting", installed.slot))?;
-        json.field("version", header.version.as_str())?;
-        json.key("sha256")?;
+        json.field(key!("version"), header.version.as_str())?;
+        json.key(key!("sha256"))?;
         json.display(&Hex(&header.sha256))?;
-        json.field_number("size", header.image_length())?;
-        json.field("slot", installed.slot.as_str())
+        json.field_number(key!("size"), header.image_length())?;
+        json.field(key!("slot"), installed.slot.as_str())
     });
 }
 
@@ -102,16 +103,16 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
         Update::Restarting => ("restarting", 0, 0),
     };
     reply.json(|json| {
-        json.field("state", word)?;
-        json.field_number("received", received)?;
-        json.field_number("size", size)?;
-        json.key("slots")?;
+        json.field(key!("state"), word)?;
+        json.field_number(key!("received"), received)?;
+        json.field_number(key!("size"), size)?;
+        json.key(key!("slots"))?;
         json.begin_array()?;
         for (slot, (state, version)) in Slot::BOTH.iter().zip(&slots) {
             json.begin_object()?;
-            json.field("slot", slot.as_str())?;
-            json.field("state", state.as_str())?;
-            json.key("version")?;
+            json.field(key!("slot"), slot.as_str())?;
+            json.field(key!("state"), state.as_str())?;
+            json.key(key!("version"))?;
             match version {
                 Some(version) => json.string(version.as_str())?,
                 None => json.null()?,
@@ -119,7 +120,7 @@ fn update_status<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>, reply: &mut
             json.end_object()?;
         }
         json.end_array()?;
-        json.key("lastUpdate")?;
+        json.key(key!("lastUpdate"))?;
         last_update(json, last.as_ref())
     });
 }
@@ -139,15 +140,15 @@ fn fire(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>, cluster: bool
     if !cluster {
         ctx.fire_from(&Event::User { name, data }, Origin::NODE);
         return reply.json(|json| {
-            json.field_bool("success", true)?;
-            json.field("event", name)
+            json.field_bool(key!("success"), true)?;
+            json.field(key!("event"), name)
         });
     }
     match ctx.fire_cluster(name, data) {
         Ok(id) => reply.json(|json| {
-            json.field_bool("success", true)?;
-            json.field("event", name)?;
-            json.key("id")?;
+            json.field_bool(key!("success"), true)?;
+            json.field(key!("event"), name)?;
+            json.key(key!("id"))?;
             json.display(&id)
         }),
         Err(error) => {
@@ -170,7 +171,7 @@ fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     let Some(id) = ctx.with(|state| state.tasks.find(name)) else {
         return reply.error(404, sentence!("no such task; GET /api/tasks/status lists them"));
     };
-    let interval = match params.get_json("interval").map(|interval| interval.trim().parse::<u32>()) {
+    let interval = match params.get_json("interval").map(|interval| interval.trim_ascii().parse::<u32>()) {
         None => None,
         Some(Ok(interval)) => Some(interval),
         Some(Err(_)) => {
@@ -210,9 +211,9 @@ fn control_task(ctx: &Context<'_>, params: &Params, reply: &mut Reply<'_>) {
     // 24 bytes of name and some words fit.
     let _ = write!(message, "{} is {word}, every {} ms", task.name(), task.interval_ms());
     reply.json(|json| {
-        json.field_bool("success", true)?;
-        json.field("message", &message)?;
-        json.key("task")?;
+        json.field_bool(key!("success"), true)?;
+        json.field(key!("message"), &message)?;
+        json.key(key!("task"))?;
         one_task(json, &task)
     });
 }
@@ -234,52 +235,52 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     reply.json(|json| {
         ctx.with(|state| {
             let wifi = &state.wifi;
-            json.field("hostname", &state.hostname)?;
-            json.key("wifi")?;
+            json.field(key!("hostname"), &state.hostname)?;
+            json.key(key!("wifi"))?;
             json.begin_object()?;
-            json.field("mode", wifi.mode())?;
-            json.field("state", wifi.state().as_str())?;
-            json.field_bool("connected", wifi.state() == WifiState::Connected)?;
-            json.field("ssid", wifi.ssid().unwrap_or_default())?;
+            json.field(key!("mode"), wifi.mode())?;
+            json.field(key!("state"), wifi.state().as_str())?;
+            json.field_bool(key!("connected"), wifi.state() == WifiState::Connected)?;
+            json.field(key!("ssid"), wifi.ssid().unwrap_or_default())?;
             let signal = state.signal;
-            json.key("rssi")?;
+            json.key(key!("rssi"))?;
             json.signed(signal.map_or(0, |signal| signal.rssi.into()))?;
-            json.field_number("channel", signal.map_or(0, |signal| signal.channel))?;
-            json.key("bssid")?;
+            json.field_number(key!("channel"), signal.map_or(0, |signal| signal.channel))?;
+            json.key(key!("bssid"))?;
             match &signal {
                 Some(signal) => json.display(&hardware_address(&signal.bssid))?,
                 None => json.string("")?,
             }
-            json.field_number("attempts", wifi.attempts())?;
-            json.key("retryInMs")?;
+            json.field_number(key!("attempts"), wifi.attempts())?;
+            json.key(key!("retryInMs"))?;
             match wifi.retry_in(now) {
                 Some(wait) => json.number(wait.as_millis())?,
                 None => json.null()?,
             }
-            json.key("lastError")?;
+            json.key(key!("lastError"))?;
             match wifi.last_error() {
                 Some(error) => json.string(error.as_str())?,
                 None => json.null()?,
             }
             json.end_object()?;
             let own = state.address;
-            json.key("ip")?;
+            json.key(key!("ip"))?;
             address(json, own.map(|own| own.ip))?;
-            json.key("netmask")?;
+            json.key(key!("netmask"))?;
             address(json, own.map(|own| own.netmask))?;
-            json.key("gateway")?;
+            json.key(key!("gateway"))?;
             address(json, own.and_then(|own| own.gateway()))?;
-            json.key("dns")?;
+            json.key(key!("dns"))?;
             address(json, own.and_then(|own| own.dns()))?;
-            json.key("mac")?;
+            json.key(key!("mac"))?;
             json.display(&hardware_address(&state.identity.mac))?;
-            json.key("accessPoint")?;
+            json.key(key!("accessPoint"))?;
             json.begin_object()?;
-            json.field_bool("active", wifi.access_point_open())?;
-            json.field("ssid", wifi.access_point_ssid())?;
-            json.key("ip")?;
+            json.field_bool(key!("active"), wifi.access_point_open())?;
+            json.field(key!("ssid"), wifi.access_point_ssid())?;
+            json.key(key!("ip"))?;
             json.display(&ACCESS_POINT_ADDRESS)?;
-            json.field_number("clients", state.access_point_clients)?;
+            json.field_number(key!("clients"), state.access_point_clients)?;
             json.end_object()
         })
     });
@@ -292,18 +293,18 @@ fn scan_result(ctx: &Context<'_>, reply: &mut Reply<'_>) {
     for shown in (0..=count).rev() {
         reply.json(|json| {
             ctx.with(|state| {
-                json.field_bool("scanning", state.scanning)?;
-                json.key("networks")?;
+                json.field_bool(key!("scanning"), state.scanning)?;
+                json.key(key!("networks"))?;
                 json.begin_array()?;
                 for network in state.networks.iter().take(shown) {
                     json.begin_object()?;
-                    json.field("ssid", &network.ssid)?;
-                    json.key("bssid")?;
+                    json.field(key!("ssid"), &network.ssid)?;
+                    json.key(key!("bssid"))?;
                     json.display(&hardware_address(&network.bssid))?;
-                    json.key("rssi")?;
+                    json.key(key!("rssi"))?;
                     json.signed(network.rssi.into())?;
-                    json.field_number("channel", network.channel)?;
-                    json.field_bool("secured", network.secured)?;
+                    json.field_number(key!("channel"), network.channel)?;
+                    json.field_bool(key!("secured"), network.secured)?;
                     json.end_object()?;
                 }
                 json.end_array()
@@ -331,50 +332,50 @@ fn resources(ctx: &Context<'_>, params: &mut Params, reply: &mut Reply<'_>) {
     let seconds = uptime / 1000;
     let _ = write!(formatted, "{}h {}m {}s", seconds / 3600, seconds / 60 % 60, seconds % 60);
     reply.json(|json| {
-        json.key("cpu")?;
+        json.key(key!("cpu"))?;
         json.begin_object()?;
         ctx.with(|state| {
             for (key, value) in [
-                ("current_usage", state.cpu.current()),
-                ("average_usage", state.cpu.average()),
-                ("max_usage", state.cpu.max()),
-                ("min_usage", state.cpu.min()),
+                (key!("current_usage"), state.cpu.current()),
+                (key!("average_usage"), state.cpu.average()),
+                (key!("max_usage"), state.cpu.max()),
+                (key!("min_usage"), state.cpu.min()),
             ] {
                 json.key(key)?;
                 json.tenths(value.into())?;
             }
-            json.field_number("measurement_count", state.cpu.count())
+            json.field_number(key!("measurement_count"), state.cpu.count())
         })?;
-        json.field_bool("is_measuring", true)?;
+        json.field_bool(key!("is_measuring"), true)?;
         json.end_object()?;
-        json.key("memory")?;
+        json.key(key!("memory"))?;
         json.begin_object()?;
-        json.field_number("free_heap", free)?;
-        json.field_number("total_heap", total)?;
-        for key in ["min_free_heap", "max_alloc_heap", "heap_fragmentation"] {
+        json.field_number(key!("free_heap"), free)?;
+        json.field_number(key!("total_heap"), total)?;
+        for key in [key!("min_free_heap"), key!("max_alloc_heap"), key!("heap_fragmentation")] {
             json.field_number(key, 0u32)?;
         }
-        json.key("heap_usage_percent")?;
+        json.key(key!("heap_usage_percent"))?;
         json.tenths(share(total.saturating_sub(free), total))?;
         json.end_object()?;
-        json.key("filesystem")?;
+        json.key(key!("filesystem"))?;
         json.begin_object()?;
-        json.field_number("total_bytes", size)?;
-        json.field_number("used_bytes", used)?;
-        json.field_number("free_bytes", size.saturating_sub(used))?;
-        json.key("usage_percent")?;
+        json.field_number(key!("total_bytes"), size)?;
+        json.field_number(key!("used_bytes"), used)?;
+        json.field_number(key!("free_bytes"), size.saturating_sub(used))?;
+        json.key(key!("usage_percent"))?;
         json.tenths(share(used, size))?;
         json.end_object()?;
-        json.key("system")?;
+        json.key(key!("system"))?;
         json.begin_object()?;
-        json.field_number("uptime_ms", uptime)?;
-        json.field_number("uptime_seconds", seconds)?;
-        json.field("uptime_formatted", &formatted)?;
+        json.field_number(key!("uptime_ms"), uptime)?;
+        json.field_number(key!("uptime_seconds"), seconds)?;
+        json.field(key!("uptime_formatted"), &formatted)?;
         if let Some(measured) = measured {
-            json.field_number("stack_bytes", measured.stack_bytes)?;
-            json.field_number("stack_used", measured.stack_used)?;
-            json.field_number("longest_poll_us", measured.longest_poll_micros)?;
-            json.field_number("long_polls", measured.long_polls)?;
+            json.field_number(key!("stack_bytes"), measured.stack_bytes)?;
+            json.field_number(key!("stack_used"), measured.stack_used)?;
+            json.field_number(key!("longest_poll_us"), measured.longest_poll_micros)?;
+            json.field_number(key!("long_polls"), measured.long_polls)?;
         }
         json.end_object()
     });

@@ -12,8 +12,10 @@ mod view;
 mod write;
 
 pub use scan::{MAX_DEPTH, Scalar, Scanner, Token};
+/// Makes a constant [`Key`].
+pub use spore_sentence::sentence as key;
 pub use view::{Members, RawStr, Value};
-pub use write::{JsonWriter, SliceWriter};
+pub use write::{JsonWriter, Key, SliceWriter};
 
 use core::fmt;
 use spore_sentence::sentence;

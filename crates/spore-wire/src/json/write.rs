@@ -8,6 +8,28 @@
 )]
 
 use core::fmt::{self, Write};
+use spore_sentence::Sentence;
+
+/// The key of a member.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'k> {
+    /// Any text.
+    Text(&'k str),
+    /// A constant without quotes and backslashes, as `key!("uptime")` makes it (see [`Sentence`]).
+    Constant(Sentence),
+}
+
+impl<'k> From<&'k str> for Key<'k> {
+    fn from(text: &'k str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Sentence> for Key<'_> {
+    fn from(constant: Sentence) -> Self {
+        Self::Constant(constant)
+    }
+}
 
 /// Writes JSON to anything that takes text, without blanks. Commas and escapes are set by itself; that brackets close,
 /// and that members have keys, is the caller's.
@@ -95,8 +117,18 @@ impl<W: Write> JsonWriter<W> {
     }
 
     /// The key of an object's next member.
-    pub fn key(&mut self, key: &str) -> fmt::Result {
-        self.string(key)?;
+    pub fn key<'k>(&mut self, key: impl Into<Key<'k>>) -> fmt::Result {
+        self.begin_member(key.into())
+    }
+
+    fn begin_member(&mut self, key: Key<'_>) -> fmt::Result {
+        match key {
+            Key::Text(text) => self.string(text)?,
+            Key::Constant(text) => {
+                self.separate(true)?;
+                write!(self.out, "\"{text}\"")?;
+            }
+        }
         self.comma = false;
         self.out.write_char(':')
     }
@@ -168,19 +200,19 @@ impl<W: Write> JsonWriter<W> {
     }
 
     /// A member with a string.
-    pub fn field(&mut self, key: &str, text: &str) -> fmt::Result {
+    pub fn field<'k>(&mut self, key: impl Into<Key<'k>>, text: &str) -> fmt::Result {
         self.key(key)?;
         self.string(text)
     }
 
     /// A member with a number.
-    pub fn field_number(&mut self, key: &str, value: impl Into<u64>) -> fmt::Result {
+    pub fn field_number<'k>(&mut self, key: impl Into<Key<'k>>, value: impl Into<u64>) -> fmt::Result {
         self.key(key)?;
         self.number(value)
     }
 
     /// A member with `true` or `false`.
-    pub fn field_bool(&mut self, key: &str, value: bool) -> fmt::Result {
+    pub fn field_bool<'k>(&mut self, key: impl Into<Key<'k>>, value: bool) -> fmt::Result {
         self.key(key)?;
         self.bool(value)
     }
@@ -281,6 +313,17 @@ mod tests {
         let mut out = String::new();
         write(&mut JsonWriter::new(&mut out)).unwrap();
         out
+    }
+
+    #[test]
+    fn constant_keys_are_like_others() {
+        let mut out = heapless::String::<64>::new();
+        let mut json = JsonWriter::new(&mut out);
+        json.begin_object().unwrap();
+        json.field(spore_sentence::sentence!("state"), "open").unwrap();
+        json.field_number("size", 7u32).unwrap();
+        json.end_object().unwrap();
+        assert_eq!(out, r#"{"state":"open","size":7}"#);
     }
 
     #[test]
