@@ -7,8 +7,6 @@ pub use size::*;
 
 /// Bytes of a hostname, as [`spore_wire::Hostname`]. `esp_3f9ec1` needs 10; 24 lets a person write `kitchen-relay-left`.
 pub const HOSTNAME: usize = spore_wire::Hostname::MAX;
-/// Bytes of a hostname that each member has room for. Longer ones, of at most [`LONG_NAMES`] members, lie in a table.
-pub const SHORT_NAME: usize = 13;
 /// Different SDK versions remembered among members, 34 bytes each.
 pub const SDKS: usize = 4;
 /// Bytes of an SDK version: `2.2.2-dev(38a443e)` needs 18.
@@ -50,12 +48,12 @@ pub const TASK_INTERVAL_MAX_MS: u32 = 3_600_000;
 /// Boards with 200 KB of RAM and more.
 #[cfg(not(feature = "esp8266"))]
 mod size {
-    /// Members one node knows, itself not counted. 44 bytes each.
+    /// Members one node knows, itself not counted. 32 bytes and a name each.
     /// A /24 has 254 addresses; an access point of this class serves far fewer.
     pub const MEMBERS: usize = 254;
-    /// Different hostnames of more than [`super::SHORT_NAME`] bytes, 26 bytes each. Further ones are cut to that length until
-    /// there is room.
-    pub const LONG_NAMES: usize = 96;
+    /// Room for each member's name in bytes, of all names together: one more than the average name has. A member whose name finds
+    /// no room is refused as if the table were full.
+    pub const NAME_SHARE: usize = 24;
     /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
     pub const LABEL_SETS: usize = 8;
     /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.
@@ -77,11 +75,11 @@ mod size {
 /// The ESP8266: 80 KB, of which 35 are ours.
 #[cfg(feature = "esp8266")]
 mod size {
-    /// Members one node knows, itself not counted. 44 bytes each. A /24 has 254 addresses.
+    /// Members one node knows, itself not counted. 32 bytes and a name each. A /24 has 254 addresses.
     pub const MEMBERS: usize = 254;
-    /// Different hostnames of more than [`super::SHORT_NAME`] bytes, 26 bytes each. `esp_3f9ec1` has 10. Further ones are cut to
-    /// that length until there is room.
-    pub const LONG_NAMES: usize = 24;
+    /// Room for each member's name in bytes, of all names together: one more than the average name has. `esp_3f9ec1` has 10, so
+    /// that 254 nodes may be called that, or 111 `kitchen-relay-left-above`.
+    pub const NAME_SHARE: usize = 11;
     /// Different sets of labels remembered among members, 130 bytes each. Nodes of one role share one.
     pub const LABEL_SETS: usize = 3;
     /// Foreign catalogues stored. One per set of endpoints in the cluster: the roles of its nodes.

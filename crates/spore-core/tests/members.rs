@@ -165,31 +165,30 @@ fn too_many_different_texts_read_as_unknown() {
 }
 
 #[test]
-fn when_too_many_names_are_long_further_ones_are_cut_until_there_is_room() {
-    let mut members = Members::<254>::new(Thresholds::DEFAULT);
-    let name = |low: u8| format!("kitchen-relay-{low:03}");
-    let all = u8::try_from(limits::LONG_NAMES).unwrap();
-    for low in 1..=all {
-        assert_eq!(members.heard(at(0), ip(low), named(&name(low))).admission, Admission::New);
+fn long_names_share_their_room() {
+    // Eight names of ten bytes, or three of twenty-four.
+    let mut members = Members::<8, 11>::with_room(Thresholds::DEFAULT);
+    let long = |low: u8| format!("kitchen-relay-left-no-{low:02}");
+    for low in 1..=3 {
+        assert_eq!(members.heard(at(0), ip(low), named(&long(low))).admission, Admission::New);
     }
-    let late = ip(all + 1);
-    assert_eq!(members.heard(at(0), late, named(&name(all + 1))).admission, Admission::New);
-    assert_eq!(members.get(late).unwrap().hostname(), "kitchen-relay");
-    assert_eq!(
-        members.heard(at(1), late, named(&name(all + 1))).admission,
-        Admission::Known,
-        "cut as before"
-    );
-    assert_eq!(members.heard(at(1), ip(7), named(&name(7))).admission, Admission::Known);
-    assert_eq!(members.get(ip(7)).unwrap().hostname(), name(7));
-    assert_eq!(&*members.forget(ip(7)).unwrap().hostname, name(7));
-    assert_eq!(members.heard(at(2), late, named(&name(all + 1))).admission, Admission::Renamed);
-    assert_eq!(members.get(late).unwrap().hostname(), name(all + 1));
-    // A name of one's own, long or short, gives its room back.
-    for round in 0..1000u32 {
-        let name = format!("renamed-again-and-{}", round % 7);
-        members.heard(at(3), late, named(&name));
-        assert_eq!(members.get(late).unwrap().hostname(), name);
+    assert_eq!(members.heard(at(0), ip(4), named(&long(4))).admission, Admission::Full);
+    assert_eq!(members.heard(at(0), ip(4), named("esp_000004")).admission, Admission::New);
+    let heard = members.heard(at(0), ip(4), named(&long(4)));
+    assert_eq!((heard.admission, members.get(ip(4)).unwrap().hostname()), (Admission::Known, "esp_000004"));
+    assert_eq!((members.refused(), members.unknown()), (1, 1));
+    // A silent member with a name long enough goes, not the longest silent one if that does not help.
+    for low in [1, 3] {
+        members.heard(at(9_000), ip(low), named(&long(low)));
+    }
+    assert_eq!(members.heard(at(11_000), ip(5), named(&long(5))).left.unwrap().ip, ip(2));
+    assert_eq!(members.get(ip(5)).unwrap().hostname(), long(5));
+    assert_eq!(members.get(ip(4)).unwrap().hostname(), "esp_000004");
+    for round in 0..100u32 {
+        let name = format!("renamed-{}", "x".repeat(round as usize % 7));
+        members.heard(at(11_000), ip(5), named(&name));
+        assert_eq!(members.get(ip(5)).unwrap().hostname(), name);
+        assert_eq!(members.get(ip(3)).unwrap().hostname(), long(3));
     }
 }
 

@@ -1,10 +1,9 @@
-//! One member, packed to 44 bytes, and the view of it that others see.
+//! One member, packed to 32 bytes, and the view of it that others see.
 
 use super::Tables;
-use crate::hostname::clip;
-use crate::intern::{NONE, Strings};
+use super::names::{NOWHERE, Texts};
+use crate::intern::NONE;
 use crate::labels;
-use crate::limits;
 use crate::time::{Duration, Instant};
 use core::net::Ipv4Addr;
 
@@ -71,9 +70,6 @@ pub(super) const DISCOVERS: u8 = 0b0001_0000;
 pub(super) const WANTED: u8 = 0b0010_0000;
 const GRACE: u8 = 0b1100_0000;
 
-/// Flash sizes are kept in units of this many bytes: the smallest sector of any chip.
-const FLASH_UNIT: u32 = 4096;
-
 /// The packed form. Field order keeps it without padding on 32-bit and 64-bit machines alike.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
@@ -81,8 +77,8 @@ pub(super) struct Member {
     seen_low: u32,
     pub free_heap: u32,
     pub chip_id: u32,
-    /// Size of the flash chip in units of [`FLASH_UNIT`].
-    pub flash_units: u16,
+    /// Place of its name.
+    pub name: u16,
     latency: u16,
     pub boot: u16,
     /// Bits 32 to 39 of the last evidence: 34 years of uptime.
@@ -94,13 +90,12 @@ pub(super) struct Member {
     pub labels: u8,
     pub catalogue: u8,
     pub cpu_mhz: u8,
-    /// Index of a name longer than [`limits::SHORT_NAME`], or [`NONE`].
-    long_name: u8,
-    /// A shorter name, padded with zero bytes.
-    short_name: [u8; limits::SHORT_NAME],
+    /// Size of the flash chip as a power of two; 0 if it is not known.
+    flash: u8,
 }
 
-const _: () = assert!(size_of::<Member>() <= 44, "a member costs 44 bytes, on 32-bit machines, too");
+const _: () =
+    assert!(size_of::<Member>() <= 32, "a member costs 32 bytes and its name, on 32-bit machines, too");
 
 impl Member {
     pub fn new(ip: Ipv4Addr, now: Instant) -> Self {
@@ -109,7 +104,7 @@ impl Member {
             seen_low: 0,
             free_heap: 0,
             chip_id: 0,
-            flash_units: 0,
+            name: NOWHERE,
             latency: UNMEASURED,
             boot: 0,
             seen_high: 0,
@@ -120,8 +115,7 @@ impl Member {
             labels: NONE,
             catalogue: NONE,
             cpu_mhz: 0,
-            long_name: NONE,
-            short_name: [0; limits::SHORT_NAME],
+            flash: 0,
         };
         member.set_seen(now);
         member
@@ -141,9 +135,23 @@ impl Member {
         self.seen_high = e;
     }
 
-    /// Flash sizes as chips have them, which are multiples of 4 KiB below 256 MiB; of others the multiple below.
-    pub fn flash_units(bytes: u32) -> u16 {
-        u16::try_from(bytes / FLASH_UNIT).unwrap_or(u16::MAX)
+    pub fn flash_bytes(&self) -> u32 {
+        1u32.checked_shl(self.flash.into()).filter(|_| self.flash != 0).unwrap_or(0)
+    }
+
+    /// Keeps a flash chip's size, of one that is no power of two (there is none) the power below. Says whether it is another.
+    pub fn set_flash_bytes(&mut self, bytes: u32) -> bool {
+        let power = bytes.checked_ilog2().and_then(|power| u8::try_from(power).ok()).unwrap_or(0);
+        core::mem::replace(&mut self.flash, power) != power
+    }
+
+    /// Bytes that its name takes.
+    pub fn name_bytes(&self, names: Texts<'_>) -> usize {
+        if self.name == NOWHERE { 0 } else { names.get(self.name).len().saturating_add(1) }
+    }
+
+    pub fn node<'a>(&self, names: Texts<'a>) -> NodeRef<'a> {
+        NodeRef { ip: self.ip(), hostname: names.get(self.name), status: self.status() }
     }
 
     pub fn status(&self) -> Status {
@@ -187,54 +195,11 @@ impl Member {
     }
 }
 
-/// Names longer than [`limits::SHORT_NAME`], each once.
-pub(super) type LongNames = Strings<{ limits::LONG_NAMES }, { limits::HOSTNAME }>;
-
-/// A member's name.
-impl Member {
-    pub fn hostname<'a>(&'a self, names: &'a LongNames) -> &'a str {
-        if self.long_name != NONE {
-            return names.get(self.long_name);
-        }
-        let end = self.short_name.iter().position(|byte| *byte == 0).unwrap_or(limits::SHORT_NAME);
-        self.short_name.get(..end).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
-    }
-
-    /// Gives a member without a name one: as [`Hostname::foreign`](spore_wire::Hostname::foreign) leaves it, so without zero
-    /// bytes, and as [`storable`] leaves it, so that there is room.
-    pub fn set_hostname(&mut self, names: &mut LongNames, hostname: &str) {
-        if hostname.len() > limits::SHORT_NAME {
-            self.long_name = names.add(hostname);
-        }
-        if self.long_name == NONE {
-            for (to, from) in self.short_name.iter_mut().zip(clip(hostname, limits::SHORT_NAME).bytes()) {
-                *to = from;
-            }
-        }
-    }
-
-    pub fn release_hostname(&self, names: &mut LongNames) {
-        names.release(self.long_name);
-    }
-
-    pub fn node<'a>(&'a self, names: &'a LongNames) -> NodeRef<'a> {
-        NodeRef { ip: self.ip(), hostname: self.hostname(names), status: self.status() }
-    }
-}
-
-/// As much of a name as there is room for: all of it unless too many other names are long.
-pub(super) fn storable<'n>(names: &LongNames, hostname: &'n str) -> &'n str {
-    if hostname.len() <= limits::SHORT_NAME || names.has_room(hostname) {
-        hostname
-    } else {
-        clip(hostname, limits::SHORT_NAME)
-    }
-}
-
 /// What is known of one member. Numbers that are not known are 0, texts empty.
 #[derive(Debug, Clone, Copy)]
 pub struct MemberRef<'a> {
     pub(super) member: &'a Member,
+    pub(super) names: Texts<'a>,
     pub(super) tables: &'a Tables,
 }
 
@@ -246,12 +211,12 @@ impl<'a> MemberRef<'a> {
 
     /// Name as last heard.
     pub fn hostname(&self) -> &'a str {
-        self.member.hostname(&self.tables.names)
+        self.names.get(self.member.name)
     }
 
     /// Address, name and status together, as events carry them.
     pub fn node(&self) -> NodeRef<'a> {
-        self.member.node(&self.tables.names)
+        self.member.node(self.names)
     }
 
     /// When there was last evidence of it, in this node's time.
@@ -291,7 +256,7 @@ impl<'a> MemberRef<'a> {
 
     /// Size of its flash chip in bytes.
     pub fn flash_bytes(&self) -> u32 {
-        u32::from(self.member.flash_units).saturating_mul(FLASH_UNIT)
+        self.member.flash_bytes()
     }
 
     /// CPU clock in MHz.

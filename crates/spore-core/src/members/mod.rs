@@ -11,6 +11,7 @@
 //! look once at each member. Nothing looks at pairs of members.
 
 mod member;
+mod names;
 
 pub use member::{Kind, MemberRef, NodeRef, Status};
 
@@ -19,7 +20,8 @@ use crate::time::{Duration, Instant};
 use crate::{labels, limits};
 use core::net::Ipv4Addr;
 use heapless::Vec;
-use member::{CONFLICT, DISCOVERS, LongNames, Member, RUST, WANTED, storable};
+use member::{CONFLICT, DISCOVERS, Member, RUST, WANTED};
+use names::{Gap, NOWHERE, Names};
 use spore_wire::{Details, Hostname};
 
 /// When members change status.
@@ -134,10 +136,12 @@ pub struct Counts {
     pub dead: u16,
 }
 
+/// Most changes that one call of [`Members::tick`] reports.
+const CHANGES: usize = 8;
+
 /// What many members have in common.
 #[derive(Debug)]
 struct Tables {
-    names: LongNames,
     sdks: Strings<{ limits::SDKS }, { limits::SDK }>,
     versions: Strings<{ limits::VERSIONS }, { limits::VERSION }>,
     boards: Strings<{ limits::BOARDS }, { limits::BOARD }>,
@@ -147,7 +151,6 @@ struct Tables {
 
 impl Tables {
     fn release(&mut self, member: &Member) {
-        member.release_hostname(&mut self.names);
         self.sdks.release(member.sdk);
         self.versions.release(member.version);
         self.boards.release(member.board);
@@ -158,8 +161,9 @@ impl Tables {
 
 /// The table of at most `N` other nodes. The own node is not in it; the caller keeps its own address out.
 #[derive(Debug)]
-pub struct Members<const N: usize> {
+pub struct Members<const N: usize, const SHARE: usize = { limits::NAME_SHARE }> {
     entries: Vec<Member, N>,
+    names: Names<N, SHARE>,
     tables: Tables,
     thresholds: Thresholds,
     refused: u32,
@@ -170,12 +174,19 @@ pub struct Members<const N: usize> {
 }
 
 impl<const N: usize> Members<N> {
-    /// An empty table.
+    /// An empty table, with as much room for names as boards of this size have.
     pub const fn new(thresholds: Thresholds) -> Self {
+        Self::with_room(thresholds)
+    }
+}
+
+impl<const N: usize, const SHARE: usize> Members<N, SHARE> {
+    /// An empty table, with `N * SHARE` bytes for names; each takes one more than it has.
+    pub const fn with_room(thresholds: Thresholds) -> Self {
         Self {
             entries: Vec::new(),
+            names: Names::new(),
             tables: Tables {
-                names: Strings::new(),
                 sdks: Strings::new(),
                 versions: Strings::new(),
                 boards: Strings::new(),
@@ -206,9 +217,10 @@ impl<const N: usize> Members<N> {
 
     fn take(&mut self, at: usize) -> Option<Departed> {
         let member = (at < self.entries.len()).then(|| self.entries.remove(at))?;
-        let NodeRef { ip, hostname, status } = member.node(&self.tables.names);
+        let NodeRef { ip, hostname, status } = member.node(self.names.texts());
         let departed = Departed { ip, hostname: Hostname::foreign(hostname), status };
         self.tables.release(&member);
+        close(&mut self.entries, self.names.remove(member.name));
         Some(departed)
     }
 
@@ -217,25 +229,31 @@ impl<const N: usize> Members<N> {
     pub fn heard(&mut self, now: Instant, ip: Ipv4Addr, evidence: Evidence<'_>) -> Heard {
         let name = evidence.hostname.map(Hostname::foreign);
         let mut heard = Heard { admission: Admission::Known, revived: None, left: None };
-        let Self { entries, tables, .. } = self;
+        let Self { entries, names, tables, .. } = self;
         let known = entries.binary_search_by_key(&ip.to_bits(), |member| member.ip).ok();
         if let Some(member) = known.and_then(|at| entries.get_mut(at)) {
             let before = member.status();
             heard.revived = (before != Status::Active).then_some(before);
             member.set_status(Status::Active);
             member.set_seen(now);
-            let stored = member.hostname(&tables.names);
-            let other = name.as_deref().filter(|name| !name.is_empty() && *name != stored);
-            if let Some(name) = other.filter(|name| storable(&tables.names, name) != stored) {
+            let stored = names.texts().get(member.name);
+            if let Some(name) = name.filter(|name| !name.is_empty() && **name != *stored) {
+                if names.room().saturating_add(member.name_bytes(names.texts())) <= name.len() {
+                    // Better the old name than none, or half of one.
+                    names.refuse();
+                    return heard;
+                }
                 heard.admission = Admission::Renamed;
                 let mut fresh = Member::new(ip, now);
                 fresh.set(DISCOVERS, member.has(DISCOVERS));
                 let old = core::mem::replace(member, fresh);
-                // The old name's room may be the new one's.
                 tables.release(&old);
-                let name = storable(&tables.names, name);
-                member.set_hostname(&mut tables.names, name);
-                heard.left = self.claim_name(now, ip, name);
+                close(entries, names.remove(old.name));
+                let place = names.add(&name);
+                if let (Some(member), Some(place)) = (self.entry(ip), place) {
+                    member.name = place;
+                }
+                heard.left = self.claim_name(now, ip, &name);
             }
         } else {
             let Some(name) = name.filter(|_| is_host(ip)) else {
@@ -243,21 +261,21 @@ impl<const N: usize> Members<N> {
                 return heard;
             };
             heard.admission = Admission::New;
-            let name = storable(&tables.names, &name);
-            heard.left = self.claim_name(now, ip, name);
-            if heard.left.is_none() && self.entries.is_full() {
-                heard.left = self.make_room(now);
+            heard.left = self.claim_name(now, ip, &name);
+            if heard.left.is_none() && (self.entries.is_full() || self.names.room() <= name.len()) {
+                heard.left = self.make_room(now, &name);
             }
-            let at = self.find(ip).unwrap_or_else(|at| at);
-            let mut newcomer = Member::new(ip, now);
-            newcomer.set(CONFLICT, self.names_claimed(ip, name));
-            newcomer.set_hostname(&mut self.tables.names, name);
-            if self.entries.insert(at, newcomer).is_err() {
-                self.tables.release(&newcomer);
+            if self.entries.is_full() || self.names.room() <= name.len() {
                 self.refused = self.refused.saturating_add(1);
                 heard.admission = Admission::Full;
                 return heard;
             }
+            let at = self.find(ip).unwrap_or_else(|at| at);
+            let mut newcomer = Member::new(ip, now);
+            newcomer.set(CONFLICT, self.names_claimed(ip, &name));
+            newcomer.name = if name.is_empty() { NOWHERE } else { self.names.add(&name).unwrap_or(NOWHERE) };
+            // There is room.
+            let _ = self.entries.insert(at, newcomer);
         }
         if let Some(member) = self.entry(ip) {
             member.set(DISCOVERS, member.has(DISCOVERS) || evidence.discovers);
@@ -270,10 +288,8 @@ impl<const N: usize> Members<N> {
 
     /// Whether another member than `ip` is flagged for `name`.
     fn names_claimed(&self, ip: Ipv4Addr, name: &str) -> bool {
-        let names = &self.tables.names;
-        self.entries
-            .iter()
-            .any(|other| other.has(CONFLICT) && other.ip() != ip && other.hostname(names) == name)
+        let names = self.names.texts();
+        self.entries.iter().any(|m| m.has(CONFLICT) && m.ip() != ip && names.get(m.name) == name)
     }
 
     /// `ip` now answers to `name`: a silent member of that name has moved and goes, a living one is in conflict.
@@ -285,7 +301,7 @@ impl<const N: usize> Members<N> {
             return None;
         }
         for (at, other) in self.entries.iter_mut().enumerate() {
-            if other.ip() == ip || other.hostname(&self.tables.names) != name {
+            if other.ip() == ip || self.names.texts().get(other.name) != name {
                 continue;
             }
             if self.thresholds.status(now.since(other.seen())) == Status::Active {
@@ -301,11 +317,14 @@ impl<const N: usize> Members<N> {
         moved.and_then(|at| self.take(at))
     }
 
-    /// Lets the longest silent member go, if one is not ACTIVE.
+    /// Lets the longest silent member go that makes room for a member called `name`, if one is not ACTIVE.
     #[inline(never)]
-    fn make_room(&mut self, now: Instant) -> Option<Departed> {
-        let oldest = self.entries.iter().enumerate().min_by_key(|(_, member)| member.seen());
-        let (at, member) = oldest?;
+    fn make_room(&mut self, now: Instant, name: &str) -> Option<Departed> {
+        let names = self.names.texts();
+        let room = self.names.room();
+        let enough = |member: &Member| room.saturating_add(member.name_bytes(names)) > name.len();
+        let candidates = self.entries.iter().enumerate().filter(|(_, member)| enough(member));
+        let (at, member) = candidates.min_by_key(|(_, member)| member.seen())?;
         if self.thresholds.status(now.since(member.seen())) == Status::Active {
             return None;
         }
@@ -328,7 +347,7 @@ impl<const N: usize> Members<N> {
             member.free_heap = free_heap;
         }
         changed |= update(&mut member.chip_id, details.chip_id);
-        changed |= update(&mut member.flash_units, details.flash_bytes.map(Member::flash_units));
+        changed |= details.flash_bytes.is_some_and(|bytes| member.set_flash_bytes(bytes));
         changed |= update(&mut member.boot, details.boot);
         let cpu_mhz = details.cpu_mhz.map(|mhz| u8::try_from(mhz).unwrap_or(u8::MAX));
         changed |= update(&mut member.cpu_mhz, cpu_mhz);
@@ -352,29 +371,38 @@ impl<const N: usize> Members<N> {
         }
     }
 
-    /// Lets time pass: to be called about once a second. Reports each change once, and at most `limit` (more than 0) of them:
+    /// Lets time pass: to be called about once a second. Reports each change once, and at most `limit` of them (more than 0; above 8 it counts as 8):
     /// true says that there may be more, and that it is to be called again at once.
     pub fn tick(&mut self, now: Instant, limit: usize, mut report: impl FnMut(Change<'_>)) -> bool {
-        let Self { entries, tables, thresholds, .. } = self;
-        let mut room = limit;
+        let Self { entries, names, tables, thresholds, .. } = self;
+        let mut room = limit.min(CHANGES);
+        let mut forgotten = Vec::<u16, CHANGES>::new();
         entries.retain_mut(|member| {
             let age = now.since(member.seen());
             let from = member.status();
             let status = thresholds.status(age);
-            let forgotten = status == Status::Dead && age >= thresholds.forget_after;
-            if room == 0 || (status == from && !forgotten) {
+            let over = status == Status::Dead && age >= thresholds.forget_after;
+            if room == 0 || (status == from && !over) {
                 return true;
             }
             room = room.saturating_sub(1);
             member.set_status(status);
-            if forgotten {
-                report(Change::Left(member.node(&tables.names)));
+            let node = member.node(names.texts());
+            if over {
+                report(Change::Left(node));
                 tables.release(member);
+                // There is room for as many as there are changes.
+                let _ = forgotten.push(member.name);
             } else {
-                report(Change::Status { node: member.node(&tables.names), from });
+                report(Change::Status { node, from });
             }
-            !forgotten
+            !over
         });
+        // From the last to the first, so that the places of the others stay what they are.
+        forgotten.sort_unstable();
+        for place in forgotten.iter().rev() {
+            close(entries, names.remove(*place));
+        }
         if room == 0 {
             return true;
         }
@@ -398,9 +426,9 @@ impl<const N: usize> Members<N> {
         };
         let Some(member) = self.entries.get(at).copied() else { return };
         self.conflict_cursor = member.ip;
-        let names = &self.tables.names;
-        let name = member.hostname(names);
-        let rivals = || self.entries.iter().filter(|m| m.ip != member.ip && m.hostname(names) == name);
+        let names = self.names.texts();
+        let name = names.get(member.name);
+        let rivals = || self.entries.iter().filter(|m| m.ip != member.ip && names.get(m.name) == name);
         if rivals().next().is_none() {
             if let Some(member) = self.entries.get_mut(at) {
                 member.set(CONFLICT, false);
@@ -445,22 +473,26 @@ impl<const N: usize> Members<N> {
         Some(Ipv4Addr::from_bits(next))
     }
 
+    fn show<'a>(&'a self, member: &'a Member) -> MemberRef<'a> {
+        MemberRef { member, names: self.names.texts(), tables: &self.tables }
+    }
+
     /// The member at `ip`.
     pub fn get(&self, ip: Ipv4Addr) -> Option<MemberRef<'_>> {
         let at = self.find(ip).ok()?;
-        self.entries.get(at).map(|member| MemberRef { member, tables: &self.tables })
+        self.entries.get(at).map(|member| self.show(member))
     }
 
     /// The first member behind `ip` in the order of addresses, or the very first: to walk through a table that may change
     /// between two steps.
     pub fn after(&self, ip: Option<Ipv4Addr>) -> Option<MemberRef<'_>> {
         let at = ip.map_or(0, |ip| self.entries.partition_point(|member| member.ip <= ip.to_bits()));
-        self.entries.get(at).map(|member| MemberRef { member, tables: &self.tables })
+        self.entries.get(at).map(|member| self.show(member))
     }
 
     /// All members in the order of their addresses.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = MemberRef<'_>> + Clone {
-        self.entries.iter().map(|member| MemberRef { member, tables: &self.tables })
+        self.entries.iter().map(|member| self.show(member))
     }
 
     /// Every catalogue hash a member told, each once.
@@ -499,11 +531,17 @@ impl<const N: usize> Members<N> {
 
     /// Texts and hashes that found no room and read as unknown, since boot.
     pub fn unknown(&self) -> u32 {
-        let Tables { names, sdks, versions, boards, labels, catalogues } = &self.tables;
+        let names = &self.names;
+        let Tables { sdks, versions, boards, labels, catalogues } = &self.tables;
         let texts = [names.refused(), sdks.refused(), versions.refused(), boards.refused(), labels.refused()];
         let refused = texts.into_iter().chain([catalogues.refused()]);
         refused.fold(0, u32::saturating_add)
     }
+}
+
+/// Moves the places of names up after one was taken out.
+fn close(entries: &mut [Member], gap: Gap) {
+    entries.iter_mut().for_each(|member| member.name = gap.moved(member.name));
 }
 
 /// Whether `ip` can be a node's address at all.
