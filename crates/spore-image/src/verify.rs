@@ -35,10 +35,15 @@ pub struct Verified {
 pub struct Verifier {
     board: String<BOARD_BYTES>,
     slot_bytes: u32,
-    head: Vec<u8, HEADER_BYTES>,
-    header: Option<Header>,
-    payload: Option<PayloadCheck>,
+    stage: Stage,
     error: Option<ImageError>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone)]
+enum Stage {
+    Head(Vec<u8, HEADER_BYTES>),
+    Payload(Header, PayloadCheck),
 }
 
 impl Verifier {
@@ -52,18 +57,14 @@ impl Verifier {
                 board.chars().filter(char::is_ascii).collect()
             },
             slot_bytes,
-            head: Vec::new(),
-            header: None,
-            payload: None,
+            stage: Stage::Head(Vec::new()),
             error: None,
         }
     }
 
     /// Begins anew, with an image for the same board and slot.
     pub fn restart(&mut self) {
-        self.head.clear();
-        self.header = None;
-        self.payload = None;
+        self.stage = Stage::Head(Vec::new());
         self.error = None;
     }
 
@@ -77,22 +78,24 @@ impl Verifier {
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), ImageError> {
-        let missing = HEADER_BYTES.saturating_sub(self.head.len());
-        let (head, payload) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
-        // Cannot fail: no more than what is missing.
-        self.head.extend_from_slice(head).unwrap_or_default();
-        if self.header.is_none() {
-            if !self.head.iter().zip(MAGIC.iter()).all(|(byte, magic)| byte == magic) {
+        let mut payload = chunk;
+        if let Stage::Head(bytes) = &mut self.stage {
+            let missing = HEADER_BYTES.saturating_sub(bytes.len());
+            let (head, rest) = chunk.split_at_checked(missing).unwrap_or((chunk, &[]));
+            payload = rest;
+            // Cannot fail: no more than what is missing.
+            bytes.extend_from_slice(head).unwrap_or_default();
+            if !bytes.iter().zip(MAGIC.iter()).all(|(byte, magic)| byte == magic) {
                 return Err(ImageError::WrongMagic);
             }
-            if self.head.is_full() {
-                let header = Header::parse(&self.head)?;
+            if bytes.is_full() {
+                let header = Header::parse(bytes)?;
                 header.accept(&self.board, self.slot_bytes)?;
-                self.payload = Some(PayloadCheck::new(Facts::from(&header)));
-                self.header = Some(header);
+                let check = PayloadCheck::new(Facts::from(&header));
+                self.stage = Stage::Payload(header, check);
             }
         }
-        let Some(check) = &mut self.payload else { return Ok(()) };
+        let Stage::Payload(_, check) = &mut self.stage else { return Ok(()) };
         // What is wrong inside comes before what follows, however the stream is cut.
         let (inside, behind) = payload.split_at_checked(check.missing() as usize).unwrap_or((payload, &[]));
         check.take(inside).map_err(told)?;
@@ -101,16 +104,22 @@ impl Verifier {
 
     /// How far it has come.
     pub fn progress(&self) -> Progress {
-        let head = u32::try_from(self.head.len()).unwrap_or(u32::MAX);
-        Progress {
-            received: head.saturating_add(self.payload.as_ref().map_or(0, PayloadCheck::received)),
-            total: self.header.as_ref().map(Header::image_length),
+        let bytes = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        match &self.stage {
+            Stage::Head(head) => Progress { received: bytes(head.len()), total: None },
+            Stage::Payload(header, check) => Progress {
+                received: bytes(HEADER_BYTES).saturating_add(check.received()),
+                total: Some(header.image_length()),
+            },
         }
     }
 
     /// The header, once it is there and acceptable.
     pub fn header(&self) -> Option<&Header> {
-        self.header.as_ref()
+        match &self.stage {
+            Stage::Head(_) => None,
+            Stage::Payload(header, _) => Some(header),
+        }
     }
 
     /// The verdict, when all bytes were handed in.
@@ -124,7 +133,7 @@ impl Verifier {
             return Err(error.clone());
         }
         let Progress { received, total } = self.progress();
-        let (Some(header), Some(payload)) = (&self.header, &self.payload) else {
+        let Stage::Payload(header, payload) = &self.stage else {
             let expected = u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX);
             return Err(ImageError::Truncated { expected, received });
         };

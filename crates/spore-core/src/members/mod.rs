@@ -399,9 +399,9 @@ impl<const N: usize, const SHARE: usize> Members<N, SHARE> {
             !over
         });
         // From the last to the first, so that the places of the others stay what they are.
-        forgotten.sort_unstable();
-        for place in forgotten.iter().rev() {
-            close(entries, names.remove(*place));
+        while let Some((at, _)) = forgotten.iter().enumerate().max_by_key(|(_, place)| **place) {
+            let place = forgotten.swap_remove(at);
+            close(entries, names.remove(place));
         }
         if room == 0 {
             return true;
