@@ -51,7 +51,7 @@ mod size {
 mod size {
     /// Receive buffer of an HTTP connection in bytes: two segments of 536 bytes.
     pub const HTTP_RX: usize = 1072;
-    /// Send buffer of an HTTP connection in bytes: one segment as large as the driver sends it.
+    /// Send buffer of an HTTP connection in bytes: a segment as large as the driver sends it (960 bytes) and a bit, see there.
     pub const HTTP_TX: usize = 1024;
     /// Buffer of an HTTP connection in bytes, for a request's head, then its query and body, then the answer's head and body.
     pub const HTTP_BUFFER: usize = 1280;

@@ -18,8 +18,10 @@ const RX_PBUFS: usize = 10;
 const TX_BUFFERS: usize = 1;
 /// Room before a frame that the SDK writes its own headers to.
 const HEADROOM: usize = 36;
-/// Longest frame sent, Ethernet header included: segments of 1 KB. Longer ones are received all the same.
-pub const MAX_FRAME: usize = 14 + 40 + 1024;
+/// Longest frame sent, Ethernet header included. Its segments of 960 bytes are shorter than a connection's send buffer (1,024), so
+/// that a second one follows and the other side need not be waited for: it acknowledges one segment late, two at once (RFC 1122,
+/// 4.2.3.2). Longer frames are received all the same.
+pub const MAX_FRAME: usize = 14 + 40 + 960;
 
 /// `struct netif`, 68 bytes, allocated by the SDK.
 #[repr(C)]
