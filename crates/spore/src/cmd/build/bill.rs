@@ -270,6 +270,7 @@ impl Bill {
             let _ = writeln!(text, "recursive, counted once: {}", names.join(", "));
         }
         list(&mut text, "stack by task", &stack.tasks);
+        list(&mut text, "deepest task", &stack.task_chain);
         list(&mut text, "largest frames", &stack.frames);
         list(&mut text, "largest in data RAM", &self.largest);
         list(&mut text, "statics by crate", &self.statics_by_crate);

@@ -21,6 +21,8 @@ pub struct Stack {
     pub chain: Vec<Sized>,
     /// The deepest chain from each task's poll function.
     pub tasks: Vec<Sized>,
+    /// The deepest chain of the deepest task: what a poll needs while the node runs.
+    pub task_chain: Vec<Sized>,
     /// The deepest chain from a function that only a pointer reaches, beside the tasks: what a call through a pointer may add.
     pub by_pointer: Option<Sized>,
     /// The largest frames.
@@ -66,18 +68,14 @@ pub fn bound(program: &Program, ours: &str) -> Stack {
     if let Some(deepest) = mine.iter().copied().max_by_key(|index| (depth(*index), std::cmp::Reverse(*index)))
     {
         stack.bound = depth(deepest);
-        let mut at = Some(deepest);
-        while let Some(index) = at {
-            at = walk.next[index];
-            stack.chain.push(sized(index, depth(index) - at.map_or(0, depth)));
-        }
+        stack.chain = walk.chain(deepest);
     }
     let is_task = |index: usize| is_task(&program.functions[index].name);
-    stack.tasks = mine
-        .iter()
-        .filter(|index| is_task(**index))
-        .map(|index| Sized { name: task_name(&program.name(*index)), bytes: depth(*index) })
-        .collect();
+    let tasks = || mine.iter().copied().filter(|index| is_task(*index));
+    stack.tasks =
+        tasks().map(|index| Sized { name: task_name(&program.name(index)), bytes: depth(index) }).collect();
+    stack.task_chain =
+        tasks().max_by_key(|index| depth(*index)).map_or_else(Vec::new, |task| walk.chain(task));
     stack.tasks.sort_by(|a, b| (b.bytes, &a.name).cmp(&(a.bytes, &b.name)));
     let pointed = mine.iter().copied().filter(|index| !called.contains(index) && !is_task(*index));
     // The firmware's exports are entered by the SDK, on an empty stack of ours.
@@ -121,6 +119,18 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// The deepest chain from a function whose depth is known: each function with its part.
+    fn chain(&self, from: usize) -> Vec<Sized> {
+        let depth = |index: usize| self.depth[index].unwrap_or(0);
+        let mut chain = Vec::new();
+        let mut at = Some(from);
+        while let Some(index) = at {
+            at = self.next[index];
+            chain.push(Sized { name: self.program.name(index), bytes: depth(index) - at.map_or(0, depth) });
+        }
+        chain
+    }
+
     fn depth(&mut self, index: usize) -> u32 {
         if let Some(depth) = self.depth[index] {
             return depth;
