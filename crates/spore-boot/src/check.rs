@@ -92,16 +92,21 @@ impl SlotCheck {
             .piece(page, |offset, bytes| read(flash, payload.saturating_add(offset), bytes))
     }
 
-    /// Reads up to 4096 bytes more. `Ok(None)`: not through yet, call again.
+    /// What the image says about itself, once that is known and acceptable.
+    pub fn header(&self) -> Option<&Header> {
+        self.verifier.header()
+    }
+
+    /// Reads up to 4096 bytes more. True: it is a whole image, of that [header](Self::header). False: not through yet, call again.
     #[inline(never)]
-    pub fn step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<Option<Verified>, SlotFault> {
+    pub fn step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<bool, SlotFault> {
         let mut page = Page([0; PAGE]);
         for _ in 0..SECTOR as usize / PAGE {
             let progress = self.verifier.progress();
             let total = progress.total.unwrap_or(HEADER_BYTES as u32);
             let missing = total.saturating_sub(progress.received);
             if missing == 0 {
-                return self.verifier.finish().map(Some).map_err(SlotFault::Image);
+                return self.verifier.judge().map(|_| true).map_err(SlotFault::Image);
             }
             let wanted = missing.min(PAGE as u32);
             // Whole words are read; the slot ends on a sector, so that these are always there.
@@ -111,16 +116,13 @@ impl SlotCheck {
             let bytes = words.get(..wanted as usize).unwrap_or_default();
             self.verifier.update(bytes).map_err(SlotFault::Image)?;
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// All steps at once.
     pub fn run<F: ReadNorFlash>(mut self, flash: &mut F) -> Result<Verified, SlotFault> {
-        loop {
-            if let Some(verified) = self.step(flash)? {
-                return Ok(verified);
-            }
-        }
+        while !self.step(flash)? {}
+        self.verifier.finish().map_err(SlotFault::Image)
     }
 }
 

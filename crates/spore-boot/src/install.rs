@@ -260,16 +260,17 @@ impl Installer {
     }
 
     /// Ends the installation, a little at a time: judges the image and writes its header, then reads the slot back
-    /// (4096 bytes a call), then has the boot record name it. `Ok(None)`: not through yet, call again.
+    /// (4096 bytes a call), then has the boot record name it. True: it is [installed](Self::installed). False: not through yet,
+    /// call again.
     ///
-    /// Until it returns `Ok(Some(_))` the node as it is now comes back after a power cut, or the new image on trial if
+    /// Until it returns `Ok(true)` the node as it is now comes back after a power cut, or the new image on trial if
     /// the cut came at the very last write.
-    pub fn finish_step<F: NorFlash>(&mut self, flash: &mut F) -> Result<Option<Installed>, InstallError> {
+    pub fn finish_step<F: NorFlash>(&mut self, flash: &mut F) -> Result<bool, InstallError> {
         let result = match &self.phase {
-            Phase::Receiving => self.seal(flash).map(|()| None),
+            Phase::Receiving => self.seal(flash).map(|()| false),
             Phase::Checking => match self.check.step(flash) {
-                Ok(None) => Ok(None),
-                Ok(Some(verified)) => self.switch(flash, verified.header).map(Some),
+                Ok(false) => Ok(false),
+                Ok(true) => self.switch(flash).map(|()| true),
                 Err(fault) => Err(InstallError::ReadBack(fault)),
             },
             Phase::Failed(error) => Err(error.clone()),
@@ -280,11 +281,14 @@ impl Installer {
 
     /// [`Installer::finish_step`] until it is through.
     pub fn finish<F: NorFlash>(mut self, flash: &mut F) -> Result<Installed, InstallError> {
-        loop {
-            if let Some(installed) = self.finish_step(flash)? {
-                return Ok(installed);
-            }
-        }
+        while !self.finish_step(flash)? {}
+        let header = self.installed().ok_or(InstallError::Over)?.clone();
+        Ok(Installed { slot: self.slot(), header })
+    }
+
+    /// What was installed says about itself, once the boot record names it.
+    pub fn installed(&self) -> Option<&Header> {
+        self.header().filter(|_| matches!(self.phase, Phase::Done))
     }
 
     /// Judges the image, writes what is left of the payload, then the header.
@@ -312,7 +316,7 @@ impl Installer {
 
     /// Has the boot record name the image.
     #[inline(never)]
-    fn switch<F: NorFlash>(&mut self, flash: &mut F, header: Header) -> Result<Installed, InstallError> {
+    fn switch<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), InstallError> {
         let before = record::read(flash, &self.check.map)?;
         refuse(before.as_ref(), self.check.slot.other())?;
         let record = Record {
@@ -320,14 +324,14 @@ impl Installer {
             active: self.check.slot,
             state: State::Trial { starts: 0, crashes: 0 },
             last_update: Some(LastUpdate {
-                version: Some(header.version.clone()),
+                version: self.header().map(|header| header.version.clone()),
                 outcome: Outcome::Pending,
                 reason: Reason::None,
             }),
         };
         record::write(flash, &self.check.map, &record)?;
         self.phase = Phase::Done;
-        Ok(Installed { slot: self.check.slot, header })
+        Ok(())
     }
 }
 

@@ -78,7 +78,7 @@ fn the_work_of_a_call_is_bounded() {
         steps += 1;
         let done = installer.finish_step(&mut flash).unwrap();
         assert!(flash.operations() - operations <= 2);
-        if done.is_some() {
+        if done {
             break;
         }
         assert_eq!(installer.write(&mut flash, b"x"), Err(InstallError::Over));

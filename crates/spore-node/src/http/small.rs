@@ -13,11 +13,10 @@ use crate::store;
 use core::cell::RefCell;
 use core::fmt::{self, Write as _};
 use embedded_storage::nor_flash::NorFlash;
-use spore_boot::Installed;
 use spore_core::events::{Event, Origin, Refusal};
 use spore_core::limits::EVENT_DATA;
 use spore_core::wifi::State as WifiState;
-use spore_image::{FlashMap, Slot};
+use spore_image::{FlashMap, Header, Slot};
 use spore_sentence::sentence;
 use spore_wire::event::check_name;
 use spore_wire::json::key;
@@ -71,17 +70,16 @@ pub(super) fn done(reply: &mut Reply<'_>, message: impl fmt::Display) {
 }
 
 /// The answer to a successful upload.
-pub(super) fn installed(reply: &mut Reply<'_>, installed: &Installed) {
-    let header = &installed.header;
+pub(super) fn installed(reply: &mut Reply<'_>, slot: Slot, header: &Header) {
     reply.json(|json| {
         json.field_bool(key!("success"), true)?;
         json.key(key!("message"))?;
-        json.display(&format_args!("installed into slot {}, restarting", installed.slot))?;
+        json.display(&format_args!("installed into slot {slot}, restarting"))?;
         json.field(key!("version"), header.version.as_str())?;
         json.key(key!("sha256"))?;
         json.display(&Hex(&header.sha256))?;
         json.field_number(key!("size"), header.image_length())?;
-        json.field(key!("slot"), installed.slot.as_str())
+        json.field(key!("slot"), slot.as_str())
     });
 }
 

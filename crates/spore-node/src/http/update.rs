@@ -261,15 +261,25 @@ fn finish<F: NorFlash>(
     let Some(installer) = place.installer.first_mut() else {
         return Some((refused(&UploadError::Busy, buffer), false));
     };
-    let installed = match installer.finish_step(&mut *flash.borrow_mut()) {
-        Ok(installed) => installed?,
+    match installer.finish_step(&mut *flash.borrow_mut()) {
+        Ok(true) => {}
+        Ok(false) => return None,
         Err(error) => return Some((refused(&UploadError::Install(error), buffer), false)),
-    };
+    }
+    let small = installed(ctx, installer, buffer);
     let received = installer.progress().received;
     drop(place);
     ctx.fire(&Event::UpdateProgress { received, size: received });
-    ctx.log(format_args!("update: {} installed into slot {}", installed.header.version, installed.slot));
+    Some((small, true))
+}
+
+/// The answer to an upload that was installed.
+#[inline(never)]
+fn installed(ctx: &Context<'_>, installer: &Installer, buffer: &mut [u8]) -> Small {
     let mut reply = reply(buffer);
-    small::installed(&mut reply, &installed);
-    Some((Small::of(reply, None), true))
+    if let Some(header) = installer.installed() {
+        ctx.log(format_args!("update: {} installed into slot {}", header.version, installer.slot()));
+        small::installed(&mut reply, installer.slot(), header);
+    }
+    Small::of(reply, None)
 }
