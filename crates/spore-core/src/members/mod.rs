@@ -433,10 +433,11 @@ impl<const N: usize, const SHARE: usize> Members<N, SHARE> {
             if let Some(member) = self.entries.get_mut(at) {
                 member.set(CONFLICT, false);
             }
-        } else if member.status() != Status::Active && rivals().any(|m| m.status() == Status::Active) {
-            if let Some(left) = self.take(at) {
-                report(Change::Left(left.node()));
-            }
+        } else if member.status() != Status::Active
+            && rivals().any(|m| m.status() == Status::Active)
+            && let Some(left) = self.take(at)
+        {
+            report(Change::Left(left.node()));
         }
     }
 
