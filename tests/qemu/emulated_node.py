@@ -111,6 +111,17 @@ class EmulatedNode(Chip):
 
         return self.until(answered, seconds, f"the node answers, with {expected}")
 
+    def update(self, image, slot):
+        """Sends an image, which must be taken; returns when it has begun its first start from this slot, confirmed or not."""
+        before = self.starts(slot)
+        answer = self.node.patient(lambda: self.node.upload(bytes(image)))
+        assert answer.status == 200, answer
+        self.until(lambda: self.starts(slot) > before, 60, f"it starts from slot {slot}")
+
+    def starts(self, slot):
+        """How often the bootloader has said since power on that it starts a slot."""
+        return self.serial().count(f"spore: slot {slot}")
+
     def confirmed(self, version, seconds=90):
         """Waits until the node runs a version and has confirmed it; returns its status."""
         return self.up(seconds, lambda status: status["image"]["state"] == "confirmed", version=version)

@@ -1,5 +1,6 @@
 """A power cut at any flash operation of an update: the flash that each leaves, and what starts from it."""
 
+import os
 import queue
 import struct
 import subprocess
@@ -87,8 +88,9 @@ class Starter:
         return "".join(lines), self.chip.flash()
 
 
-def side_by_side(directory, home, jobs, work, workers=2):
+def side_by_side(directory, home, jobs, work):
     """Does `work(starter, *job)` for all jobs, a few at a time; returns all results, in no order."""
+    workers = os.cpu_count() or 2
     starters = queue.SimpleQueue()
     for number in range(workers):
         starters.put(Starter(directory / f"starter-{number}", home))
