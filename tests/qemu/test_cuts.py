@@ -13,7 +13,7 @@ import pytest
 from chip import POWER_CUT, SECTOR
 from emulated_node import EmulatedNode
 from flash_content import CONFIG, RECORD, SLOT_BYTES, SLOTS, Image, entry, record, with_image, with_records
-from power_cuts import flashes, half, journal, sectors, side_by_side
+from power_cuts import Starter, flashes, half, journal, sectors, side_by_side
 
 OLDER, OLD, NEW, NEWER = "0.0.9", "0.1.0", "0.9.0", "1.1.0"
 LIVE_CUTS = 12
@@ -72,32 +72,36 @@ def tears(operation):
     return [half(operation.length)]
 
 
+VERSIONS = {"a": OLD, "b": NEW}
+# What an update does not touch: bootloader and slot A, the settings, the SDK's sectors.
+UNTOUCHED = [range(0, SLOTS["b"]), CONFIG, range(CONFIG.stop, 1 << 20)]
+LAST_WORDS = "wifi connecting spore test"
+
+
+def check_start(starter, update, number, count, flash):
+    """Starts a chip after a power cut, which left this flash: what the record says comes up, and nothing else is changed."""
+    said, after = starter.start(flash, until=LAST_WORDS)
+    what = f"cut after {count} bytes of operation {number}; serial line:\n{said}"
+    was, now = record(flash), record(after)
+    trial = " on trial" if was["trial"] is not None else ""
+    assert f"version {VERSIONS[was['slot']]} slot {was['slot']} boot {was['boots'] + 1}{trial}\n" in said, what
+    assert said.rstrip().endswith(LAST_WORDS) and said.count("rst cause") == 1, what
+    # One more start is written down.
+    counted = {"sequence": was["sequence"] + 1, "boots": was["boots"] + 1}
+    if trial:
+        counted["trial"] = (was["trial"][0] + 1, 0)
+    assert now == was | counted, what
+    for part in UNTOUCHED:
+        assert after[part.start : part.stop] == update.before[part.start : part.stop], what
+    slot = slice(SLOTS["b"], SLOTS["b"] + SLOT_BYTES)
+    assert after[slot] == flash[slot], what
+    return number, was["slot"]
+
+
 def test_every_cut_leaves_a_board_that_starts(home, update, tmp_path, capsys, record_testsuite_property):
-    versions = {"a": OLD, "b": NEW}
-    untouched = [range(0, SLOTS["b"]), CONFIG, range(CONFIG.stop, len(update.before))]
-
-    def start(starter, number, count, flash):
-        said, after = starter.start(flash, until="wifi connecting spore test")
-        what = f"cut after {count} bytes of operation {number}, {update.operations[number - 1].offset:#x}; serial line:\n{said}"
-        was, now = record(flash), record(after)
-        # What the record says is what starts.
-        trial = " on trial" if was["trial"] is not None else ""
-        assert f"version {versions[was['slot']]} slot {was['slot']} boot {was['boots'] + 1}{trial}\n" in said, what
-        assert said.rstrip().endswith("wifi connecting spore test"), what
-        assert said.count("rst cause") == 1, what
-        # And one more start is written down, nothing else.
-        counted = {"sequence": was["sequence"] + 1, "boots": was["boots"] + 1}
-        if trial:
-            counted["trial"] = (was["trial"][0] + 1, 0)
-        assert now == was | counted, what
-        for part in untouched:
-            assert after[part.start : part.stop] == update.before[part.start : part.stop], what
-        slot = slice(SLOTS["b"], SLOTS["b"] + SLOT_BYTES)
-        assert after[slot] == flash[slot], what
-        return number, was["slot"]
-
     begin = time.monotonic()
-    results = side_by_side(tmp_path, home, flashes(update.before, update.operations, tears), start)
+    jobs = flashes(update.before, update.operations, tears)
+    results = side_by_side(tmp_path, home, jobs, lambda starter, *cut: check_start(starter, update, *cut))
     seconds = time.monotonic() - begin
     assert {number for number, _ in results} == set(range(1, len(update.operations) + 1))
     old = sum(slot == "a" for _, slot in results)
@@ -109,6 +113,15 @@ def test_every_cut_leaves_a_board_that_starts(home, update, tmp_path, capsys, re
     record_testsuite_property("power cuts", text)
     with capsys.disabled():
         print(f"\n{text}")
+
+
+def test_wrong_order_would_be_noticed(home, update, tmp_path):
+    """The record before the image, and the power fails before the last of the image."""
+    record_first = [*update.operations[:1], *update.operations[-4:-2], *update.operations[1:-5]]
+    assert record_first[1].offset == RECORD + SECTOR and not record_first[1].programs
+    cut = list(flashes(update.before, record_first, lambda operation: [half(operation.length)]))[-1]
+    with pytest.raises(AssertionError, match="on trial"):
+        check_start(Starter(tmp_path / "chip", home), update, *cut)
 
 
 def live_cuts(operations):
@@ -152,3 +165,52 @@ def test_cuts_in_the_running_node_leave_the_same_and_it_is_updated_again(home, u
         done = list(pool.map(cut, numbers))
     with capsys.disabled():
         print(f"\n{len(done)} power cuts in the running node, each followed by an update ({time.monotonic() - begin:.0f} s)")
+
+
+CHANGES = 60
+
+
+def test_settings_are_old_or_new_after_every_cut(home, tmp_path, capsys, record_testsuite_property):
+    """A setting is changed so often that its sectors come round, and the power fails in each flash operation of that."""
+    with EmulatedNode(tmp_path / "chip", home, journal="flash.log") as chip:
+        chip.power_on()
+        chip.up()
+        log = chip.directory / "flash.log"
+        # Much to store each time.
+        chip.node.config(labels={f"label-{number}": "x" * 24 for number in range(4)})
+        # How many operations there were when a change was answered.
+        ends = [len(journal(log.read_bytes()))]
+        for number in range(CHANGES):
+            chip.node.config(hostname=f"name-{number}")
+            ends.append(len(journal(log.read_bytes())))
+        chip.off()
+        operations = journal(log.read_bytes())
+    assert len(set(ends)) == CHANGES + 1 and len(operations) == ends[-1]
+    assert len({offset for offset in sectors(operations) if offset in CONFIG}) >= 2
+
+    def start(starter, number, count, flash):
+        said, after = starter.start(flash, until=LAST_WORDS)
+        # Operation `number` belongs to this change, or to what was before the first.
+        change = sum(number > end for end in ends) - 1
+        names = [home.config["hostname"], *(f"name-{each}" for each in range(CHANGES))]
+        possible = names[max(0, change) : change + 2]
+        what = f"cut after {count} bytes of operation {number}, {possible}; serial line:\n{said}"
+        told = [name for name in names if f" {name} version " in said]
+        assert len(told) == 1 and told[0] in possible, what
+        assert said.rstrip().endswith(LAST_WORDS), what
+        # Whatever is mended at a start lies where the settings do, but for the record of starts.
+        for part in [range(0, RECORD), range(CONFIG.stop, len(flash))]:
+            assert after[part.start : part.stop] == flash[part.start : part.stop], what
+        return told[0]
+
+    begin = time.monotonic()
+    jobs = flashes(home.flash, operations, lambda operation: [half(operation.length)])
+    results = side_by_side(tmp_path, home, jobs, start)
+    assert len(set(results)) >= CHANGES
+    text = (
+        f"{len(operations)} flash operations of {CHANGES} changed settings, {len(results)} power cuts: "
+        f"all came up with the old or the new ones ({time.monotonic() - begin:.0f} s)"
+    )
+    record_testsuite_property("power cuts in settings", text)
+    with capsys.disabled():
+        print(f"\n{text}")
