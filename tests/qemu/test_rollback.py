@@ -4,8 +4,8 @@ import contextlib
 import time
 
 import pytest
-from flash_content import CONFIG, HANG, ILLEGAL, PANIC, Image, record, symbol
-from long_waits import BAD, BROKEN
+from flash_content import CONFIG, HANG, ILLEGAL, PANIC, Image, entry, record, symbol, with_image, with_records
+from long_waits import BAD, BROKEN, broken
 
 # movi a2, 0; s32i a2, a2, 0. On the chip this is exception 29, store prohibited; the emulated bus reports an address error.
 STORE_TO_NOWHERE = b"\x22\xa0\x00\x22\x62\x00"
@@ -98,8 +98,18 @@ def test_node_goes_back_from_an_image_that_does_not_work(long_waits, kind):
     # Nothing is lost, and the record says it as the node does.
     assert flash[CONFIG.start : CONFIG.stop] == settings
     assert (config["hostname"], config["labels"], config["wifiPassphraseSet"]) == ("keeper", {"shelf": "7"}, True)
-    entry = record(flash)
-    assert (entry["slot"], entry["trial"], entry["outcome"], entry["version"]) == ("a", None, 3, BAD)
-    assert entry["reason"] == ((1, 3) if crashes else (2, 0))
+    last = record(flash)
+    assert (last["slot"], last["trial"], last["outcome"], last["version"]) == ("a", None, 3, BAD)
+    assert last["reason"] == ((1, 3) if crashes else (2, 0))
     if not crashes:
         assert after["resetReason"] == "trial failed"
+
+
+def test_power_cut_does_not_save_an_image_that_hangs(chip, home):
+    """After power on the chip's watchdog is off, and only the SDK would switch it on, which the image never lets it."""
+    flash = with_image(home.flash, "b", broken("hang at once"))
+    flash = with_records(flash, entry(7, 7, "b", trial=(2, 2), outcome=1, version=BAD))
+    node = chip(flash).power_on()
+    node.until(lambda: node.starts("a") == 1, 60, "it goes back")
+    status = node.up(boot=9)
+    assert status["lastUpdate"] == {"version": BAD, "outcome": "reverted", "reason": "crashed or hung 3 times"}
