@@ -13,6 +13,8 @@ from harness import Lab  # noqa: E402  (the path is set just above)
 
 # Whoever ends a run, a lab must not outlive it: the fixtures below stop theirs.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+# A shell's job in the background would ignore this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class SharedLab:

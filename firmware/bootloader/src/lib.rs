@@ -59,6 +59,7 @@ global_asm!(
 #[unsafe(no_mangle)]
 extern "C" fn bootloader_main() -> ! {
     memory::clear_bss();
+    rom::enable_watchdog();
     rom::feed_watchdog();
     let reset = why();
     let map = flash::map();

@@ -8,6 +8,7 @@ unsafe extern "C" {
     fn uart_tx_one_char(byte: u32) -> u32;
     fn uart_rx_one_char(to: *mut u8) -> u32;
     fn rtc_get_reset_reason() -> u32;
+    fn ets_wdt_enable(mode: u32, first: u32, second: u32);
     fn ets_delay_us(micros: u32);
     fn software_reset();
 }
@@ -21,7 +22,14 @@ const UART_STATUS: *const u32 = 0x6000_001C as *const u32;
 /// Queue of UART0.
 const UART_QUEUE: *const u32 = 0x6000_0000 as *const u32;
 
-/// Feeds the hardware watchdog, which a restart leaves running and which bites after some seconds.
+/// Switches the hardware watchdog on, which bites after some seconds, with the numbers that the SDK has for it. A restart leaves it
+/// on, but power on does not, and an image that hangs before the SDK is up would hang for ever.
+pub fn enable_watchdog() {
+    // SAFETY: a function of the ROM without conditions.
+    unsafe { ets_wdt_enable(2, 3, 3) };
+}
+
+/// Feeds the hardware watchdog.
 pub fn feed_watchdog() {
     // SAFETY: a register of the chip.
     unsafe { WATCHDOG.write_volatile(0x73) }

@@ -1,0 +1,46 @@
+"""What takes a while because the firmware waits: done beside the other tests, which see to the outcome later."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from emulated_node import EmulatedNode
+from flash_content import CONFIG, HANG, ILLEGAL, PANIC, RETURN, Image, symbol, with_records
+
+# The version of all that do not work, and what is done to them: (parts of) a function's name, and what it does instead.
+BAD = "6.6.6"
+BROKEN = {
+    "crash at once": (("user_init",), ILLEGAL),
+    "crash": (("6launch7started",), ILLEGAL),
+    "panic": (("6launch7started",), PANIC),
+    "hang at once": (("user_init",), HANG),
+    "hang": (("6launch7started",), HANG),
+    # The radio is never told to join.
+    "no network": (("9WifiRadio", "5Radio7command"), RETURN),
+    # What is received is forgotten.
+    "deaf": (("ethernet_input",), RETURN),
+}
+
+
+def broken(kind):
+    """An image that does not work, whole and well sealed."""
+    function, code = BROKEN[kind]
+    return Image.built().patched(symbol(*function), code).sealed(BAD)
+
+
+def start(home, folder):
+    """Begins all of it; what each comes to can be waited for by its name. Few at a time: those that hang use a whole core."""
+    pool = ThreadPoolExecutor(3)
+    jobs = {}
+    for kind in sorted(BROKEN, key=lambda kind: kind not in ("no network", "deaf")):
+        jobs[kind] = pool.submit(rollback, home, folder / kind, kind)
+    return pool, jobs
+
+
+def rollback(home, directory, kind):
+    """An update to an image that does not work: what is there before and after it, and the serial line."""
+    with EmulatedNode(directory, home, with_records(home.flash)) as chip:
+        before = chip.power_on().up()
+        settings = chip.flash()[CONFIG.start : CONFIG.stop]
+        chip.update(broken(kind), "b")
+        chip.until(lambda: chip.starts("a") == 2, 200, "it comes back")
+        after = chip.up()
+        return before, settings, after, chip.node.get("/api/node/config"), chip.flash(), chip.serial()
