@@ -257,8 +257,12 @@ mod tests {
     #[test]
     fn a_chip_keeps_what_it_holds_until_the_firmware_is_another() {
         let temp = tempfile::tempdir().unwrap();
-        let emulator =
-            Emulator { program: "none".into(), rom: "none".into(), chip: temp.path().join("chip.bin") };
+        let emulator = Emulator {
+            program: "none".into(),
+            rom: "none".into(),
+            chip: temp.path().join("chip.bin"),
+            arguments: Vec::new(),
+        };
         let folder = temp.path().join("node-1");
         fs::write(&emulator.chip, chip("1.0.0")).unwrap();
         let home = Home::make(&folder, &emulator, &factory("one")).unwrap();
@@ -289,8 +293,12 @@ mod tests {
     #[test]
     fn what_is_no_chip_is_refused() {
         let temp = tempfile::tempdir().unwrap();
-        let emulator =
-            Emulator { program: "none".into(), rom: "none".into(), chip: temp.path().join("chip.bin") };
+        let emulator = Emulator {
+            program: "none".into(),
+            rom: "none".into(),
+            chip: temp.path().join("chip.bin"),
+            arguments: Vec::new(),
+        };
         let make = || Home::make(&temp.path().join("node-1"), &emulator, &factory("one")).map(drop);
         assert!(make().is_err());
         for bytes in [vec![], vec![0xff; 1000], vec![0xff; 1 << 20]] {

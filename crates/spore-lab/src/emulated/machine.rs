@@ -91,10 +91,11 @@ impl<'a> Machine<'a> {
                 "-parallel",
                 "none",
             ])
-            .args(["-semihosting", "-serial", "stdio"])
+            .args(["-semihosting", "-serial", "stdio", "-gdb", "unix:gdb.sock,server=on,wait=off"])
             .args(["-netdev", "stream,id=lan,server=off,addr.type=unix,addr.path=port.sock", "-net", &nic])
             .arg("-kernel")
             .arg(&body.emulator.rom)
+            .args(&body.emulator.arguments)
             // Ctrl-C is the lab's.
             .process_group(0);
         let mut child = Command::from(command)

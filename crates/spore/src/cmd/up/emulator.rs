@@ -32,7 +32,10 @@ fn qemu(context: &Context) -> Outcome<PathBuf> {
 pub fn find(context: &Context) -> Outcome<Emulator> {
     let program = qemu(context)?;
     let folder = context.root.join("build/esp8266-qemu");
-    let emulator = Emulator { program, rom: folder.join("rom.elf"), chip: folder.join("chip.bin") };
+    let setting = context.env.get("SPORE_QEMU_ARGS").map(|setting| setting.value).unwrap_or_default();
+    let arguments = setting.split_whitespace().map(Into::into).collect();
+    let emulator =
+        Emulator { program, rom: folder.join("rom.elf"), chip: folder.join("chip.bin"), arguments };
     for file in [&emulator.rom, &emulator.chip] {
         if !file.is_file() {
             return Err(Failure::other(format!(

@@ -88,6 +88,7 @@ fn start(args: &UpArgs, context: &Context) -> Outcome<Arc<dyn Control>> {
             // Nobody asked for one.
             Err(_) => None,
         },
+        ask_emulated: true,
         state_dir: Some(context.state.path().to_owned()),
         bridges: true,
         port_base: args.port_base,
