@@ -1,9 +1,9 @@
 //! `spore build`: make a firmware image.
 
-mod bill;
+pub(in crate::cmd) mod bill;
 mod check;
 mod disasm;
-mod elf;
+pub(in crate::cmd) mod elf;
 mod esp8266;
 mod flow;
 mod fresh;

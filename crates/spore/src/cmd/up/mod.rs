@@ -1,7 +1,7 @@
 //! `spore up`: start a lab, here or in the background.
 
 mod detach;
-mod emulator;
+pub(in crate::cmd) mod emulator;
 mod foreground;
 mod live;
 
