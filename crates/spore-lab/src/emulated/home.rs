@@ -9,6 +9,9 @@
 //! | `alive` | changes as long as the chip runs | the chip |
 //! | `serial.log`, `serial.log.1` | the serial line | the lab |
 //! | `port.sock` | the LAN | the lab |
+//! | `gdb.sock` | where a debugger connects | the emulator |
+//! | `debugger` | the process of a debugger | `spore lab gdb` |
+//! | `work` | how much the chip has done | the chip |
 
 use super::{Emulator, PowerOn};
 use anyhow::{Context as _, Result, anyhow};
@@ -164,6 +167,11 @@ impl Home {
         let file = self.folder.join("alive");
         let time = fs::metadata(&file).and_then(|data| data.modified()).ok();
         Some((fs::read(file).ok()?, time))
+    }
+
+    /// The process that debugs the chip, or did so last.
+    pub fn debugger(&self) -> Option<u32> {
+        fs::read_to_string(self.folder.join("debugger")).ok()?.trim().parse().ok()
     }
 
     /// Writes a file so that a reader sees the old or the new one, never a half.

@@ -49,7 +49,7 @@ pub fn find(context: &Context) -> Outcome<Emulator> {
 }
 
 /// Where a program is: a path as it is written, a name in the folders of `path`.
-fn locate(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+pub fn locate(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
         return Path::new(program).canonicalize().ok();
     }
