@@ -4,7 +4,7 @@ pub(in crate::cmd) mod bill;
 mod check;
 mod disasm;
 pub(in crate::cmd) mod elf;
-mod esp8266;
+pub(in crate::cmd) mod esp8266;
 mod flow;
 mod fresh;
 mod link;

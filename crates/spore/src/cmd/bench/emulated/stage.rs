@@ -49,7 +49,7 @@ impl Stage {
     /// Start it, the firmware built before if need be, and wait until all see all.
     pub fn start(context: &Context) -> Outcome<Self> {
         emulator::prepare(context)?;
-        let mut emulator = emulator::find(context)?;
+        let mut emulator = emulator::find(context, 1)?;
         let monitor = format!("unix:{MONITOR},server=on,wait=off");
         emulator.arguments.extend(["-icount", "shift=5", "-monitor", &monitor].map(Into::into));
         let folder = Folder(std::env::temp_dir().join(format!("spore-bench-{}", std::process::id())));
