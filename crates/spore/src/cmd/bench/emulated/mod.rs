@@ -20,6 +20,8 @@ use std::time::Duration;
 const SETTLE: Duration = Duration::from_secs(5);
 /// Requests while each instruction is listed.
 const LISTED: u32 = 5;
+/// Pause between them.
+const SLOW: Duration = Duration::from_millis(300);
 /// Broadcasts of the others: what they are called, their setting, its usual value in milliseconds.
 const BROADCASTS: [(&str, &str, u32); 2] =
     [("heartbeat", "heartbeatIntervalMs", 2_000), ("discovery", "discoveryIntervalMs", 1_000)];
@@ -30,7 +32,7 @@ const DRAM: u32 = 80 * 1024;
 #[derive(Debug, Clone, Args)]
 pub struct EmulatedArgs {
     /// How long an idle node is watched
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(4..=600))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(4..=600))]
     seconds: u64,
     /// How many requests of a kind are sent, three times
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -64,7 +66,14 @@ pub fn measure(args: &EmulatedArgs, context: &Context) -> Outcome<Report> {
     let (path, keep) = asked::QUESTIONS[0];
     context.note(&format!("GET {path}, each instruction listed"));
     let url = format!("{}{path}", stage.target()?.base);
-    let (shares, _) = trace::during(&stage, context, || asked::ask(&url, keep, LISTED))?;
+    let (shares, _) = trace::during(&stage, context, || {
+        for _ in 0..LISTED {
+            asked::undisturbed(|| asked::ask(&url, keep, 1))?;
+            // Listing makes the node slow: it still closes that connection.
+            std::thread::sleep(SLOW);
+        }
+        Ok(())
+    })?;
     let each = shares.all() as f64 / f64::from(LISTED);
     let mut figures = vec![Figure::new("each, with all else that went on", each, "instructions")];
     figures.extend(shares.figures());
