@@ -117,7 +117,7 @@ esac
 if stale; then build; fi
 
 case " $* " in
-  *' up'*' --emulated'*) need_qemu ;;
+  *' up'*' --emulated'* | *' bench emulated'*) need_qemu ;;
 esac
 
 case $#:${1-} in

@@ -44,6 +44,8 @@ pub struct Options {
     pub emulated: u16,
     /// What emulated nodes are made of; without it there are none.
     pub emulator: Option<Emulator>,
+    /// Whether the lab asks emulated nodes over HTTP whom they see. Without that it never finds them converged.
+    pub ask_emulated: bool,
     /// Folder for flash files; without one flashes are in memory and gone with the cluster, and there are no emulated
     /// nodes.
     pub state_dir: Option<PathBuf>,
@@ -66,6 +68,7 @@ impl Options {
             nodes,
             emulated: 0,
             emulator: None,
+            ask_emulated: true,
             state_dir: None,
             bridges: false,
             port_base: None,
@@ -262,6 +265,7 @@ impl Cluster {
             spawner: self.spawner.clone(),
             warden,
             seed,
+            ask: self.options.ask_emulated,
         };
         Ok(Node::new_emulated(&self.spawner, body))
     }

@@ -115,7 +115,8 @@ fn open(folder: &Path, nodes: u16, emulated: u16) -> Lab {
     );
     std::fs::write(&program, line).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let emulator = Emulator { program, rom: "none".into(), chip: folder.join("chip.bin") };
+    let emulator =
+        Emulator { program, rom: "none".into(), chip: folder.join("chip.bin"), arguments: Vec::new() };
     let options = Options {
         emulated,
         emulator: Some(emulator),
@@ -285,7 +286,12 @@ fn without_what_it_takes_there_are_none() {
     };
     let error = Lab::start(options(None)).err().unwrap();
     assert!(error.to_string().contains("no emulator"), "{error:#}");
-    let none = Emulator { program: "none".into(), rom: "none".into(), chip: folder.path().join("chip.bin") };
+    let none = Emulator {
+        program: "none".into(),
+        rom: "none".into(),
+        chip: folder.path().join("chip.bin"),
+        arguments: Vec::new(),
+    };
     let error = Lab::start(options(Some(none))).err().unwrap();
     assert!(format!("{error:#}").contains("chip.bin"), "{error:#}");
 }

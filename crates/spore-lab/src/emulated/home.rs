@@ -9,6 +9,9 @@
 //! | `alive` | changes as long as the chip runs | the chip |
 //! | `serial.log`, `serial.log.1` | the serial line | the lab |
 //! | `port.sock` | the LAN | the lab |
+//! | `gdb.sock` | where a debugger connects | the emulator |
+//! | `debugger` | the process of a debugger | `spore lab gdb` |
+//! | `work` | how much the chip has done | the chip |
 
 use super::{Emulator, PowerOn};
 use anyhow::{Context as _, Result, anyhow};
@@ -166,6 +169,11 @@ impl Home {
         Some((fs::read(file).ok()?, time))
     }
 
+    /// The process that debugs the chip, or did so last.
+    pub fn debugger(&self) -> Option<u32> {
+        fs::read_to_string(self.folder.join("debugger")).ok()?.trim().parse().ok()
+    }
+
     /// Writes a file so that a reader sees the old or the new one, never a half.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.folder.join(format!("{name}.new"));
@@ -257,8 +265,12 @@ mod tests {
     #[test]
     fn a_chip_keeps_what_it_holds_until_the_firmware_is_another() {
         let temp = tempfile::tempdir().unwrap();
-        let emulator =
-            Emulator { program: "none".into(), rom: "none".into(), chip: temp.path().join("chip.bin") };
+        let emulator = Emulator {
+            program: "none".into(),
+            rom: "none".into(),
+            chip: temp.path().join("chip.bin"),
+            arguments: Vec::new(),
+        };
         let folder = temp.path().join("node-1");
         fs::write(&emulator.chip, chip("1.0.0")).unwrap();
         let home = Home::make(&folder, &emulator, &factory("one")).unwrap();
@@ -289,8 +301,12 @@ mod tests {
     #[test]
     fn what_is_no_chip_is_refused() {
         let temp = tempfile::tempdir().unwrap();
-        let emulator =
-            Emulator { program: "none".into(), rom: "none".into(), chip: temp.path().join("chip.bin") };
+        let emulator = Emulator {
+            program: "none".into(),
+            rom: "none".into(),
+            chip: temp.path().join("chip.bin"),
+            arguments: Vec::new(),
+        };
         let make = || Home::make(&temp.path().join("node-1"), &emulator, &factory("one")).map(drop);
         assert!(make().is_err());
         for bytes in [vec![], vec![0xff; 1000], vec![0xff; 1 << 20]] {

@@ -91,10 +91,11 @@ impl<'a> Machine<'a> {
                 "-parallel",
                 "none",
             ])
-            .args(["-semihosting", "-serial", "stdio"])
+            .args(["-semihosting", "-serial", "stdio", "-gdb", "unix:gdb.sock,server=on,wait=off"])
             .args(["-netdev", "stream,id=lan,server=off,addr.type=unix,addr.path=port.sock", "-net", &nic])
             .arg("-kernel")
             .arg(&body.emulator.rom)
+            .args(&body.emulator.arguments)
             // Ctrl-C is the lab's.
             .process_group(0);
         let mut child = Command::from(command)
@@ -194,7 +195,9 @@ async fn watchdog(body: &Body, pid: u32) {
             body.view.emulator_usage.set(before + spent);
         }
         let now = body.home.pulse();
-        if now.is_some() && now == last {
+        // Whoever looks at a chip that stands still wants it so.
+        let looked_at = body.home.debugger().is_some_and(|pid| cpu_time(pid).is_some());
+        if now.is_some() && now == last && !looked_at {
             still += 1;
         } else {
             (last, still) = (now, 0);

@@ -21,6 +21,7 @@ use machine::{End, Machine};
 use spore_lan::Mac;
 use spore_lan::executor::Spawner;
 use spore_lan::switch::{SharedCounters, Switch};
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -34,6 +35,8 @@ pub struct Emulator {
     pub rom: PathBuf,
     /// A whole flash chip: bootloader, an image in slot A, boot record.
     pub chip: PathBuf,
+    /// Further arguments for the program.
+    pub arguments: Vec<OsString>,
 }
 
 /// Pause before an emulator that ended by itself is started again, and the longest such pause after many.
@@ -55,6 +58,8 @@ pub(crate) struct Body {
     pub spawner: Spawner,
     pub warden: Rc<Warden>,
     pub seed: u64,
+    /// Whether it is asked whom it sees.
+    pub ask: bool,
 }
 
 /// What the board tells the chip at a start.

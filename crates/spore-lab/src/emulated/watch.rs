@@ -42,7 +42,7 @@ struct Facts {
 
 /// Asks as long as the node has power.
 pub(super) async fn watch(body: &Body, news: &News) {
-    let Some(ip) = body.ip else { return };
+    let Some(ip) = body.ip.filter(|_| body.ask) else { return };
     let (mut eager_until, mut told) = (Instant::now() + EAGER, false);
     loop {
         let pause = if Instant::now() < eager_until { PAUSE.0 } else { PAUSE.1 };

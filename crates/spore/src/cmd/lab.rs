@@ -92,6 +92,14 @@ pub enum LabCommand {
         #[arg(long, short = 'n', default_value_t = 50)]
         lines: u32,
     },
+    /// Debug an emulated node with gdb (docs/esp8266.md)
+    Gdb {
+        /// Hostname, address or number
+        node: String,
+        /// Further arguments for gdb
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// On or off.
@@ -106,6 +114,9 @@ pub enum Switch {
 /// Give the order to the lab and show its answer.
 pub fn run(command: &LabCommand, context: &mut Context) -> Outcome {
     let mut lab = Lab::connect(&context.state, context.wait(10))?.ok_or_else(|| no_lab(&context.state))?;
+    if let LabCommand::Gdb { node, arguments } = command {
+        return super::gdb::run(&mut lab, node, arguments, context);
+    }
     let reply = lab.call(&order(command))?;
     match reply {
         Reply::Status(status) if context.json => context.json_line(&status),
@@ -149,6 +160,8 @@ fn order(command: &LabCommand) -> Command {
             Command::AccessPoint { on: state == Switch::On, passphrase }
         }
         LabCommand::Log { node, lines } => Command::Log { node, lines },
+        // Nothing to tell the lab but to look the node up.
+        LabCommand::Gdb { .. } => Command::Status,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod build;
 pub mod cluster;
 pub mod completions;
 pub mod down;
+mod gdb;
 pub mod lab;
 pub mod node;
 pub mod ota;

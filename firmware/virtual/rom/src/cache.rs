@@ -11,7 +11,7 @@
 use crate::{
     board,
     chip::{Cell, violation},
-    flash, host,
+    clock, flash, host,
 };
 
 /// The window.
@@ -63,6 +63,7 @@ pub(crate) fn reset() {
 /// `Cache_Read_Enable(odd, pair, size)`: shows megabyte 2 · pair + odd; `size` 0 is 16 KB of cache, 1 is 32 KB.
 #[unsafe(no_mangle)]
 extern "C" fn rom_cache_enable(odd: u8, pair: u8, size: u8) {
+    let _counted = clock::InFlash::begin();
     if odd > 1 || pair > 7 || size > 1 {
         violation!("Cache_Read_Enable({odd}, {pair}, {size})");
     }
@@ -96,6 +97,7 @@ extern "C" fn rom_cache_enable(odd: u8, pair: u8, size: u8) {
 /// `Cache_Read_Disable()`.
 #[unsafe(no_mangle)]
 extern "C" fn rom_cache_disable() {
+    let _counted = clock::InFlash::begin();
     let cache = CACHE.get();
     if cache.on {
         cache.on = false;

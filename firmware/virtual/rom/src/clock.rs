@@ -20,10 +20,12 @@ struct Clock {
     idle: u64,
     /// CCOUNT when the present wait began.
     waiting: Option<u32>,
+    /// Ticks spent in functions for flash and cache.
+    in_flash: u64,
 }
 
 static CLOCK: Cell<Clock> =
-    Cell::new(Clock { counted: 0, micros: 0, alarm: u64::MAX, idle: 0, waiting: None });
+    Cell::new(Clock { counted: 0, micros: 0, alarm: u64::MAX, idle: 0, waiting: None, in_flash: 0 });
 
 /// The core's cycle counter, which QEMU lets tick at 40 MHz.
 pub(crate) fn ccount() -> u32 {
@@ -121,6 +123,27 @@ pub(crate) fn awake() {
 pub(crate) fn busy() -> u64 {
     let total = micros() * u64::from(TICKS_PER_MICRO);
     total.saturating_sub(CLOCK.get().idle)
+}
+
+/// Ticks since power on that were spent in functions for flash and cache.
+pub(crate) fn in_flash() -> u64 {
+    CLOCK.get().in_flash
+}
+
+/// Counts the ticks until it is dropped to the functions for flash and cache.
+pub(crate) struct InFlash(u32);
+
+impl InFlash {
+    /// From now on.
+    pub(crate) fn begin() -> Self {
+        Self(ccount())
+    }
+}
+
+impl Drop for InFlash {
+    fn drop(&mut self) {
+        CLOCK.get().in_flash += u64::from(ccount().wrapping_sub(self.0));
+    }
 }
 
 /// Back to the state at reset: no alarm; the clock runs on.

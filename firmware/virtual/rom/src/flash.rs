@@ -13,6 +13,7 @@
 use crate::{
     board, cache,
     chip::{Cell, store, violation},
+    clock,
     host::{self, File, Mode},
     print,
 };
@@ -197,18 +198,21 @@ fn erase(what: &str, number: u32, unit: u32) -> i32 {
 /// `SPIEraseSector(number)`: 0.
 #[unsafe(no_mangle)]
 extern "C" fn rom_spi_erase_sector(number: u32) -> i32 {
+    let _counted = clock::InFlash::begin();
     erase("SPIEraseSector", number, SECTOR)
 }
 
 /// `SPIEraseBlock(number)`: 0.
 #[unsafe(no_mangle)]
 extern "C" fn rom_spi_erase_block(number: u32) -> i32 {
+    let _counted = clock::InFlash::begin();
     erase("SPIEraseBlock", number, BLOCK)
 }
 
 /// `SPIEraseArea(offset, length)`: 0. Whole sectors.
 #[unsafe(no_mangle)]
 extern "C" fn rom_spi_erase_area(offset: u32, length: u32) -> i32 {
+    let _counted = clock::InFlash::begin();
     if !offset.is_multiple_of(SECTOR) || !length.is_multiple_of(SECTOR) {
         violation!("SPIEraseArea of {length} bytes at {offset:#x}: not whole sectors");
     }
@@ -230,6 +234,7 @@ extern "C" fn rom_spi_erase_chip() -> i32 {
 /// `from` is readable.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rom_spi_write(offset: u32, from: u32, length: u32) -> i32 {
+    let _counted = clock::InFlash::begin();
     check("SPIWrite", offset, length);
     check_buffer("SPIWrite", from, length);
     let buffer = BUFFER.get();
@@ -262,6 +267,7 @@ unsafe extern "C" fn rom_spi_write(offset: u32, from: u32, length: u32) -> i32 {
 /// `to` may be overwritten.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rom_spi_read(offset: u32, to: u32, length: u32) -> i32 {
+    let _counted = clock::InFlash::begin();
     check("SPIRead", offset, length);
     check_buffer("SPIRead", to, length);
     // SAFETY: checked to lie in RAM; it is the caller's.

@@ -1,5 +1,6 @@
 //! `spore bench`: measure labs of its own on this machine, one file per subject.
 
+mod emulated;
 mod idle;
 mod report;
 mod requests;
@@ -22,6 +23,8 @@ const SETTLE: Duration = Duration::from_secs(40);
 pub enum BenchCommand {
     /// Start labs of several sizes and measure them: convergence, CPU, traffic, requests, an update, sizes
     Lab(BenchArgs),
+    /// Count the instructions of the ESP8266 firmware in an emulator: idle, requests, datagrams, an update; time its starts
+    Emulated(emulated::EmulatedArgs),
 }
 
 /// Arguments of `spore bench lab`.
@@ -38,12 +41,16 @@ pub struct BenchArgs {
 
 /// Measure.
 pub fn run(command: &BenchCommand, context: &mut Context) -> Outcome {
-    let BenchCommand::Lab(args) = command;
     if cfg!(debug_assertions) {
         context.note("warning: this is a debug build; figures worth comparing come from a release build");
     }
-    let pace = Pace { settle: SETTLE, span: Duration::from_secs(args.seconds) };
-    let report = measure(&args.nodes, pace, context)?;
+    let report = match command {
+        BenchCommand::Lab(args) => {
+            let pace = Pace { settle: SETTLE, span: Duration::from_secs(args.seconds) };
+            measure(&args.nodes, pace, context)?
+        }
+        BenchCommand::Emulated(args) => emulated::measure(args, context)?,
+    };
     if context.json {
         return context.json_line(&report);
     }

@@ -2,20 +2,21 @@
 
 use crate::output::table::Table;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// One number with its unit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: f64,
     unit: &'static str,
 }
 
 impl Figure {
     /// A figure called `name`.
-    pub fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit }
+    pub fn new(name: impl Into<Cow<'static, str>>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit }
     }
 
     /// As people read it: three digits that count, and no more than that after the point.

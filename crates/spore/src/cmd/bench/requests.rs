@@ -88,7 +88,7 @@ fn ask(url: &str, keep: bool, end: Instant) -> Tally {
 }
 
 /// A client with at most one connection, kept or not.
-fn agent(keep: bool) -> Agent {
+pub fn agent(keep: bool) -> Agent {
     let idle = usize::from(keep);
     Agent::config_builder()
         .timeout_global(Some(PATIENCE))

@@ -107,7 +107,7 @@ impl Bill {
                 }
                 continue;
             }
-            let whose = crate_of(input);
+            let whose = crate_of(&input.name);
             if FLASH.contains(&input.address) {
                 if is_code(input) {
                     bill.flash.code += input.size;
@@ -307,9 +307,9 @@ fn top(mut sizes: Vec<Sized>, count: usize) -> Vec<Sized> {
     sizes
 }
 
-/// The crate whose code or data an input section is: that of the type or function first named.
-fn crate_of(input: &Input) -> String {
-    let symbol = super::check::section_symbol(&input.name);
+/// The crate whose code or data an input section of this name is: that of the type or function first named.
+pub fn crate_of(section: &str) -> String {
+    let symbol = super::check::section_symbol(section);
     let start = symbol.trim_start_matches(|c: char| !c.is_ascii_alphabetic() && c != '_');
     let start = ["mut ", "dyn ", "const "].iter().find_map(|word| start.strip_prefix(word)).unwrap_or(start);
     let end = start.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(start.len());
@@ -370,10 +370,7 @@ mod tests {
 
     #[test]
     fn crates_by_the_first_path() {
-        let of = |symbol: &str| {
-            let name = format!(".text.{symbol}");
-            crate_of(&Input { name, address: 0, size: 0, file: String::new() })
-        };
+        let of = |symbol: &str| crate_of(&format!(".text.{symbol}"));
         assert_eq!(of("_RNvNtCsjUP4KmvqKCr_10spore_core4math3add"), "spore_core");
         assert_eq!(
             of(

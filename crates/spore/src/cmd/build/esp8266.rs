@@ -11,8 +11,9 @@ use spore_pack::PackError;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the chip whose whole content is built.
-const CHIP: u32 = 1 << 20;
+/// Chips whose whole content is built, and their sizes in bytes.
+pub(in crate::cmd) const CHIPS: [(&str, u32); 3] =
+    [("chip.bin", 1 << 20), ("chip-2M.bin", 2 << 20), ("chip-4M.bin", 4 << 20)];
 /// Where docs/memory.md keeps the bill.
 const MARKS: (&str, &str) = ("<!-- bill -->\n```\n", "```\n<!-- /bill -->");
 
@@ -98,17 +99,11 @@ fn up_to_date(
     let mut paths = vec![program.as_path(), places.firmware.as_path()];
     paths.extend(crates.iter().chain(&others).map(PathBuf::as_path));
     let inputs = fresh::fingerprint(&paths, &[&args.name, version.as_str()])?;
-    let outputs = [
-        "rom.elf",
-        "bootloader.elf",
-        "bootloader.bin",
-        "firmware.elf",
-        "firmware.spore",
-        "chip.bin",
-        "bill.json",
-    ];
+    let outputs =
+        ["rom.elf", "bootloader.elf", "bootloader.bin", "firmware.elf", "firmware.spore", "bill.json"];
+    let mut outputs = outputs.into_iter().chain(CHIPS.map(|(name, _)| name));
     let fresh = std::fs::read_to_string(places.out.join("inputs")).is_ok_and(|before| before == inputs)
-        && outputs.iter().all(|name| places.out.join(name).exists());
+        && outputs.all(|name| places.out.join(name).exists());
     let bill = if fresh { std::fs::read_to_string(places.out.join("bill.txt")).ok() } else { None };
     Ok((inputs, bill))
 }
@@ -172,9 +167,11 @@ fn make(
     })?;
     write(&out("bootloader.bin"), &bootloader)?;
     write(&out("firmware.spore"), &packed.image)?;
-    let chip = spore_pack::chip(&bootloader, &packed.image, CHIP)
-        .map_err(|error| Failure::other(format!("cannot make a chip of this: {error}")))?;
-    write(&out("chip.bin"), &chip)?;
+    for (name, bytes) in CHIPS {
+        let chip = spore_pack::chip(&bootloader, &packed.image, bytes)
+            .map_err(|error| Failure::other(format!("cannot make a chip of this: {error}")))?;
+        write(&out(name), &chip)?;
+    }
     write(&out("bill.txt"), text.as_bytes())?;
     let json = serde_json::to_string(&bill)
         .map_err(|error| Failure::other(format!("cannot write JSON: {error}")))?;

@@ -1,10 +1,10 @@
 //! `spore build`: make a firmware image.
 
-mod bill;
+pub(in crate::cmd) mod bill;
 mod check;
 mod disasm;
-mod elf;
-mod esp8266;
+pub(in crate::cmd) mod elf;
+pub(in crate::cmd) mod esp8266;
 mod flow;
 mod fresh;
 mod link;

@@ -43,6 +43,8 @@ fn spawn(args: &UpArgs, state: &StateDir) -> Outcome<Child> {
         &args.nodes.to_string(),
         "--emulated",
         &args.emulated.to_string(),
+        "--flash",
+        &args.flash.to_string(),
         "--seed",
         &args.seed.to_string(),
     ]);

@@ -1,6 +1,6 @@
 //! What emulated nodes need: QEMU, and the firmware built for it.
 
-use crate::cmd::build;
+use crate::cmd::build::{self, esp8266::CHIPS};
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Outcome};
 use spore_lab::Emulator;
@@ -17,7 +17,7 @@ pub fn prepare(context: &Context) -> Outcome {
     if context.root.join("firmware/Cargo.toml").is_file() {
         build::for_emulator(context)?;
     }
-    find(context).map(drop)
+    find(context, 1).map(drop)
 }
 
 fn qemu(context: &Context) -> Outcome<PathBuf> {
@@ -28,11 +28,15 @@ fn qemu(context: &Context) -> Outcome<PathBuf> {
     })
 }
 
-/// Find what emulated nodes are made of.
-pub fn find(context: &Context) -> Outcome<Emulator> {
+/// Find what emulated nodes are made of, with a flash chip of so many megabytes.
+pub fn find(context: &Context, megabytes: u16) -> Outcome<Emulator> {
     let program = qemu(context)?;
     let folder = context.root.join("build/esp8266-qemu");
-    let emulator = Emulator { program, rom: folder.join("rom.elf"), chip: folder.join("chip.bin") };
+    let chip = CHIPS.iter().find(|(_, bytes)| *bytes == u32::from(megabytes) << 20);
+    let (chip, _) = chip.ok_or_else(|| Failure::other("a flash chip has 1, 2 or 4 MB"))?;
+    let setting = context.env.get("SPORE_QEMU_ARGS").map(|setting| setting.value).unwrap_or_default();
+    let arguments = setting.split_whitespace().map(Into::into).collect();
+    let emulator = Emulator { program, rom: folder.join("rom.elf"), chip: folder.join(chip), arguments };
     for file in [&emulator.rom, &emulator.chip] {
         if !file.is_file() {
             return Err(Failure::other(format!(
@@ -46,7 +50,7 @@ pub fn find(context: &Context) -> Outcome<Emulator> {
 }
 
 /// Where a program is: a path as it is written, a name in the folders of `path`.
-fn locate(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+pub fn locate(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
         return Path::new(program).canonicalize().ok();
     }

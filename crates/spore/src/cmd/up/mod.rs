@@ -1,7 +1,7 @@
 //! `spore up`: start a lab, here or in the background.
 
 mod detach;
-mod emulator;
+pub(in crate::cmd) mod emulator;
 mod foreground;
 mod live;
 
@@ -24,6 +24,9 @@ pub struct UpArgs {
     /// How many more nodes run the ESP8266 firmware in an emulator (QEMU)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=250))]
     emulated: u16,
+    /// Size of their flash chips in MB: 1, 2 or 4
+    #[arg(long, value_name = "MB", default_value_t = 1)]
+    flash: u16,
     /// Join the virtual LAN to this TAP interface of the host
     #[arg(long, value_name = "NAME")]
     tap: Option<String>,
@@ -82,12 +85,13 @@ fn start(args: &UpArgs, context: &Context) -> Outcome<Arc<dyn Control>> {
     let options = spore_lab::Options {
         nodes: args.nodes,
         emulated: args.emulated,
-        emulator: match emulator::find(context) {
+        emulator: match emulator::find(context, args.flash) {
             Ok(emulator) => Some(emulator),
             Err(failure) if args.emulated > 0 => return Err(failure),
             // Nobody asked for one.
             Err(_) => None,
         },
+        ask_emulated: true,
         state_dir: Some(context.state.path().to_owned()),
         bridges: true,
         port_base: args.port_base,
