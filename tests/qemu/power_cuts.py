@@ -60,11 +60,12 @@ def flashes(before, operations, tears):
 
 
 class Starter:
-    """Starts chips one after the other and looks at each until it has said something."""
+    """Starts chips one after the other and looks at each until it has said something. Flash is not poisoned while the cache is off, as it
+    is in all other tests: that takes a third of a start."""
 
     def __init__(self, directory, home):
         self.directory = directory
-        self.chip = Chip(directory, BUILT / "rom.elf", home.flash, **home.board)
+        self.chip = Chip(directory, BUILT / "rom.elf", home.flash, **home.board, strict=0)
         (directory / "air.txt").write_text(home.air)
 
     def start(self, flash, until, seconds=60):
