@@ -21,8 +21,7 @@ TABLE = 3840
 WINDOW_A = 0x40200000 + SLOTS["a"]
 DISTANCE = SLOTS["b"] - SLOTS["a"]
 
-ILLEGAL = b"\x00\x00\x00"  # ill
-PANIC = b"\xf0\x41\x00"  # break 1, 15: what a panic is compiled to
+PANIC = b"\x00\x00\x00"  # ill: what a panic is compiled to
 HANG = b"\x06\xff\xff"  # j to itself
 RETURN = b"\x80\x00\x00"  # ret
 

@@ -3,13 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from emulated_node import EmulatedNode
-from flash_content import CONFIG, HANG, ILLEGAL, PANIC, RETURN, Image, symbol, with_records
+from flash_content import CONFIG, HANG, PANIC, RETURN, Image, symbol, with_records
 
 # The version of all that do not work, and what is done to them: (parts of) a function's name, and what it does instead.
 BAD = "6.6.6"
 BROKEN = {
-    "crash at once": (("user_init",), ILLEGAL),
-    "crash": (("6launch7started",), ILLEGAL),
+    "panic at once": (("user_init",), PANIC),
     "panic": (("6launch7started",), PANIC),
     "hang at once": (("user_init",), HANG),
     "hang": (("6launch7started",), HANG),

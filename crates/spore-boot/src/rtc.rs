@@ -6,12 +6,12 @@
 //! | words | written by | read by | what |
 //! |---|---|---|---|
 //! | [`HANDOFF`] 0-15 | bootloader | firmware | slot, trial, number of this start, why it starts |
-//! | [`CRASH`] 16-31 | firmware, when it crashes | bootloader, which then clears it | cause, addresses, task |
+//! | 16-31 | | | free |
 //! | [`REQUEST`] 32-35 | firmware, before it restarts | bootloader, which then clears it | restart, or trial failed |
 //!
 //! Handoff: magic `SPHO`, flags (bit 0 slot B, 1 trial, 2 an update ended at this start), number of this start, kind of
-//! reset (see [`Reset`]), cause, EPC, EXCVADDR, four words of task name, four words zero, CRC. Crash: magic `SPCR`, kind, cause,
-//! EPC, EXCVADDR, four words of task name, six words zero, CRC. Request: magic `SPRQ`, kind, zero, CRC.
+//! reset (see [`Reset`]), cause, EPC, EXCVADDR, four words of task name, four words zero, CRC. Request: magic `SPRQ`, kind, zero, CRC.
+//! Crashes are recorded by the SDK, in its reset information, and survive in the handoff.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,10 +34,6 @@ pub const RESET_INFO_ADDRESS: u32 = 0x6000_1100;
 pub const HANDOFF: usize = 0;
 /// Words of a handoff.
 pub const HANDOFF_WORDS: usize = 16;
-/// Word at which the crash record begins.
-pub const CRASH: usize = 16;
-/// Words of a crash record.
-pub const CRASH_WORDS: usize = 16;
 /// Word at which the restart request begins.
 pub const REQUEST: usize = 32;
 /// Words of a restart request.
@@ -46,7 +42,6 @@ pub const REQUEST_WORDS: usize = 4;
 pub const TASK_BYTES: usize = 16;
 
 const HANDOFF_MAGIC: u32 = u32::from_le_bytes(*b"SPHO");
-const CRASH_MAGIC: u32 = u32::from_le_bytes(*b"SPCR");
 const REQUEST_MAGIC: u32 = u32::from_le_bytes(*b"SPRQ");
 
 /// The CRC-32 of up to 16 words.
@@ -128,11 +123,11 @@ impl fmt::Debug for TaskName {
 /// How a firmware ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashKind {
-    /// It panicked; `epc` is the trapping instruction (code 1).
+    /// It panicked (code 1): an illegal instruction, which is what this compiler makes of a panic.
     Panic,
     /// The processor raised an exception (code 2).
     Exception,
-    /// It noticed itself that a task did not come back in time (code 3).
+    /// A task did not come back in time (code 3); `epc` is where it was.
     Watchdog,
 }
 
@@ -171,17 +166,6 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// The record.
-    pub fn emit(&self) -> [u32; CRASH_WORDS] {
-        let TaskName([a, b, c, d]) = self.task;
-        sealed(CRASH_MAGIC, &[self.kind.code(), self.cause, self.epc, self.address, a, b, c, d])
-    }
-
-    /// Reads a record; `None` if there is none.
-    pub fn parse(words: &[u32; CRASH_WORDS]) -> Option<Self> {
-        Self::from_words(*opened(CRASH_MAGIC, words)?.first_chunk()?)
-    }
-
     fn from_words([kind, cause, epc, address, a, b, c, d]: [u32; 8]) -> Option<Self> {
         Some(Self { kind: CrashKind::from_code(kind)?, cause, epc, address, task: TaskName([a, b, c, d]) })
     }
@@ -220,7 +204,6 @@ impl fmt::Display for Crash {
 /// Names of the Xtensa exceptions this core can raise (Xtensa ISA, EXCCAUSE).
 const fn exception(cause: u32) -> Option<Sentence> {
     Some(match cause {
-        0 => sentence!("illegal instruction"),
         1 => sentence!("system call"),
         2 => sentence!("instruction fetch error"),
         3 => sentence!("load or store error"),
@@ -238,6 +221,8 @@ const fn exception(cause: u32) -> Option<Sentence> {
         _ => return None,
     })
 }
+
+const ILLEGAL_INSTRUCTION: u32 = 0;
 
 /// Whether EXCVADDR says what was accessed.
 const fn has_address(cause: u32) -> bool {
@@ -284,11 +269,11 @@ pub enum Reset {
     Restart,
     /// The image on trial gave up (code 4).
     TrialFailed,
-    /// A watchdog bit, and nobody could write down where (code 5).
+    /// A watchdog bit that cannot tell where (code 5).
     Watchdog,
     /// The chip woke up from deep sleep (code 6).
     DeepSleep,
-    /// The firmware crashed and wrote down where (code 16 and the kind's).
+    /// The firmware crashed, and it is known where (code 16 and the kind's).
     Crash(Crash),
 }
 
@@ -297,25 +282,22 @@ impl Reset {
     ///
     /// `rom` is what the ROM's `rtc_get_reset_reason` returns (0 and 1 power on, 2 reset pin or restart, 3 restart, 4
     /// hardware watchdog, 5 deep sleep) and `sdk` the SDK's reset information (reason 1 hardware watchdog, 2 exception, 3 software watchdog, 4
-    /// restart, 5 deep sleep, 6 reset pin), which has no checksum and is not believed after power on. Records of our
-    /// own, which have one, come first: the ROM cannot tell a restart from the reset pin.
-    pub fn derive(rom: u32, sdk: &[u32; 7], crash: Option<Crash>, request: Option<Request>) -> Self {
-        if let Some(crash) = crash {
-            return Self::Crash(crash);
-        }
+    /// restart, 5 deep sleep, 6 reset pin), which has no checksum and is not believed after power on. A request of our
+    /// own, which has one, comes first: the ROM cannot tell a restart from the reset pin.
+    pub fn derive(rom: u32, sdk: &[u32; 7], request: Option<Request>) -> Self {
         match request {
             Some(Request::Restart) => return Self::Restart,
             Some(Request::TrialFailed) => return Self::TrialFailed,
             None => {}
         }
         let [reason, cause, epc, _, _, address, _] = *sdk;
+        let crash = |kind| Self::Crash(Crash { kind, cause, epc, address, task: TaskName::default() });
         match (rom, reason) {
             (0 | 1, _) => Self::PowerOn,
-            (4, _) | (_, 1 | 3) => Self::Watchdog,
-            (_, 2) => {
-                let task = TaskName::default();
-                Self::Crash(Crash { kind: CrashKind::Exception, cause, epc, address, task })
-            }
+            (4, _) | (_, 1) => Self::Watchdog,
+            (_, 2) if cause == ILLEGAL_INSTRUCTION => crash(CrashKind::Panic),
+            (_, 2) => crash(CrashKind::Exception),
+            (_, 3) => crash(CrashKind::Watchdog),
             (3, _) | (_, 4) => Self::Restart,
             (5, _) | (_, 5) => Self::DeepSleep,
             (2, _) | (_, 6) => Self::External,
@@ -443,23 +425,17 @@ mod tests {
         assert_eq!(words[..15], [HANDOFF_MAGIC, 7, 9, 18, 29, 0x4021_2345, 0x10, http, 0, 0, 0, 0, 0, 0, 0]);
         let bytes: std::vec::Vec<u8> = words[..15].iter().flat_map(|word| word.to_le_bytes()).collect();
         assert_eq!(words[15], crc32(&bytes));
-        assert_eq!(
-            crash(CrashKind::Panic, "http").emit()[..6],
-            [CRASH_MAGIC, 1, 29, 0x4021_2345, 0x10, http]
-        );
         assert_eq!(Request::TrialFailed.emit()[..3], [REQUEST_MAGIC, 2, 0]);
     }
 
     #[test]
     fn anything_is_no_record() {
-        for word in [0, u32::MAX, HANDOFF_MAGIC, CRASH_MAGIC, REQUEST_MAGIC] {
+        for word in [0, u32::MAX, HANDOFF_MAGIC, REQUEST_MAGIC] {
             assert_eq!(Handoff::parse(&[word; 16]), None);
-            assert_eq!(Crash::parse(&[word; 16]), None);
             assert_eq!(Request::parse(&[word; 4]), None);
         }
         // A right checksum over a code nobody knows.
         assert_eq!(Request::parse(&sealed(REQUEST_MAGIC, &[3])), None);
-        assert_eq!(Crash::parse(&sealed(CRASH_MAGIC, &[4])), None);
         assert_eq!(Handoff::parse(&sealed(HANDOFF_MAGIC, &[0, 1, 7])), None);
     }
 
@@ -470,11 +446,6 @@ mod tests {
         assert_eq!(
             text(Reset::Crash(crash(CrashKind::Exception, ""))),
             "exception 29 (store prohibited) at 0x40212345 accessing 0x00000010"
-        );
-        let illegal = Crash { cause: 0, ..crash(CrashKind::Exception, "net") };
-        assert_eq!(
-            text(Reset::Crash(illegal)),
-            "exception 0 (illegal instruction) at 0x40212345 in task net"
         );
         let unknown = Crash { cause: 40, ..crash(CrashKind::Exception, "") };
         assert_eq!(text(Reset::Crash(unknown)), "exception 40 at 0x40212345");
@@ -496,7 +467,7 @@ mod tests {
     #[test]
     fn why_the_node_starts() {
         let info = |reason| [reason, 29, 0x4021_2345, 0, 0, 0x10, 0];
-        let plain = |rom, reason| Reset::derive(rom, &info(reason), None, None);
+        let plain = |rom, reason| Reset::derive(rom, &info(reason), None);
         for rom in [0, 1] {
             // Whatever the SDK's part of the memory holds after power on.
             for reason in 0..9 {
@@ -507,18 +478,18 @@ mod tests {
         assert_eq!(plain(2, 6), Reset::External);
         assert_eq!(plain(2, 4), Reset::Restart);
         assert_eq!(plain(2, 1), Reset::Watchdog);
-        assert_eq!(plain(2, 3), Reset::Watchdog);
+        assert_eq!(plain(2, 3), Reset::Crash(crash(CrashKind::Watchdog, "")));
         assert_eq!(plain(2, 5), Reset::DeepSleep);
         assert_eq!(plain(3, 0), Reset::Restart);
         assert_eq!(plain(5, 0), Reset::DeepSleep);
         assert_eq!(plain(4, 0), Reset::Watchdog);
         assert_eq!(plain(7, 0), Reset::PowerOn);
         assert_eq!(plain(2, 2), Reset::Crash(crash(CrashKind::Exception, "")));
-        let known = crash(CrashKind::Panic, "http");
-        let derive = |crash, request| Reset::derive(4, &info(4), crash, request);
-        assert_eq!(derive(Some(known), Some(Request::Restart)), Reset::Crash(known));
-        assert_eq!(derive(None, Some(Request::Restart)), Reset::Restart);
-        assert_eq!(derive(None, Some(Request::TrialFailed)), Reset::TrialFailed);
+        let panic = Crash { cause: ILLEGAL_INSTRUCTION, ..crash(CrashKind::Panic, "") };
+        assert_eq!(Reset::derive(2, &[2, 0, 0x4021_2345, 0, 0, 0x10, 0], None), Reset::Crash(panic));
+        let asked = |request| Reset::derive(4, &info(4), Some(request));
+        assert_eq!(asked(Request::Restart), Reset::Restart);
+        assert_eq!(asked(Request::TrialFailed), Reset::TrialFailed);
     }
 
     #[test]
@@ -568,12 +539,6 @@ mod tests {
             prop_assert_eq!(Handoff::parse(&words), Some(handoff));
             words[at] ^= flip;
             prop_assert_eq!(Handoff::parse(&words), None);
-            if let Reset::Crash(crash) = reset {
-                let mut words = crash.emit();
-                prop_assert_eq!(Crash::parse(&words), Some(crash));
-                words[at] ^= flip;
-                prop_assert_eq!(Crash::parse(&words), None);
-            }
             for request in [Request::Restart, Request::TrialFailed] {
                 let mut words = request.emit();
                 prop_assert_eq!(Request::parse(&words), Some(request));

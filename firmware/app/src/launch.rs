@@ -106,7 +106,6 @@ fn leave(exit: Exit) {
 /// The SDK's first call of the application. It must return soon: the node begins in [`started`].
 #[unsafe(no_mangle)]
 extern "C" fn user_init() {
-    crash::install();
     stack::paint();
     // SAFETY: the SDK's functions, in task context; the callback is a static function.
     unsafe {

@@ -19,7 +19,7 @@ mod serial;
 
 use core::arch::{asm, global_asm};
 use flash::Flash;
-use spore_boot::rtc::{Crash, Handoff, Request, Reset};
+use spore_boot::rtc::{Handoff, Request, Reset};
 use spore_boot::{Choice, Entry, check, choose};
 use spore_image::header::BOARD_BYTES;
 use spore_image::payload::Facts;
@@ -74,9 +74,8 @@ extern "C" fn bootloader_main() -> ! {
 
 /// Why the chip starts.
 fn why() -> Reset {
-    let crash = Crash::parse(&memory::rtc(spore_boot::rtc::CRASH));
     let request = Request::parse(&memory::rtc(spore_boot::rtc::REQUEST));
-    Reset::derive(rom::reset_reason(), &memory::reset_info(), crash, request)
+    Reset::derive(rom::reset_reason(), &memory::reset_info(), request)
 }
 
 /// Loads the image and jumps to it.
@@ -86,8 +85,7 @@ fn start(map: &FlashMap, choice: &Choice<Facts>, boot_count: u32, reset: Reset) 
     serial::text(choice.slot.as_str());
     serial::text(if choice.trial { ", on trial\n" } else { "\n" });
     load(offset + HEADER_BYTES as u32, &choice.image);
-    // Without their magic numbers they are no records.
-    memory::set_rtc(spore_boot::rtc::CRASH, &[0]);
+    // Without its magic number it is no record.
     memory::set_rtc(spore_boot::rtc::REQUEST, &[0]);
     let handoff = Handoff {
         slot: choice.slot,
