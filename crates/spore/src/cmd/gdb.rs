@@ -14,7 +14,7 @@ const GDB: &str = "gdb-multiarch";
 /// In a node's folder: where the emulator listens for a debugger.
 const SOCKET: &str = "gdb.sock";
 /// In a node's folder: the process that debugs it. The lab's watchdog does not bite while that lives.
-const DEBUGGER: &str = "debugger";
+pub const DEBUGGER: &str = "debugger";
 
 /// Becomes the debugger.
 pub fn run(lab: &mut Lab, node: &str, arguments: &[String], context: &Context) -> Outcome {

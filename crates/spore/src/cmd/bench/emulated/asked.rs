@@ -7,8 +7,6 @@ use crate::cmd::bench::requests::agent;
 use crate::exit::{Failure, Outcome};
 use std::time::Duration;
 
-/// How often each is measured.
-const ROUNDS: usize = 3;
 /// How often something is tried that a busy node may refuse.
 const TRIES: usize = 4;
 /// Pause after a setting of the others has changed, or a node has refused.
@@ -33,14 +31,14 @@ pub fn idle(meter: &Meter, span: Duration) -> Outcome<f64> {
 pub fn requests(
     stage: &Stage,
     (path, keep): (&str, bool),
-    count: u32,
+    (count, rounds): (u32, u32),
     idle: f64,
     report: &mut Report,
 ) -> Outcome {
     let (meter, url) = (stage.meter(), format!("{}{path}", stage.target()?.base));
     let mut cost = Spread::default();
     let mut bytes = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let (spent, length) = undisturbed(|| meter.around(|| ask(&url, keep, count)))?;
         cost.add(spent.without(idle).all / f64::from(count));
         bytes = length;
@@ -83,14 +81,14 @@ pub fn ask(url: &str, keep: bool, count: u32) -> Outcome<usize> {
 pub fn broadcasts(
     stage: &Stage,
     (name, setting, usual): (&str, &str, u32),
-    (idle, span): (f64, Duration),
+    (idle, span, rounds): (f64, Duration, u32),
     report: &mut Report,
 ) -> Outcome {
     stage.others_say(setting, FAST)?;
     std::thread::sleep(SETTLE);
     let mut cost = Spread::default();
     let per_second = |millis: u32| f64::from(OTHERS) * 1000.0 / f64::from(millis);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let busy = self::idle(&stage.meter(), span / 2)?;
         cost.add((busy - idle) / (per_second(FAST) - per_second(usual)));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const TICK: f64 = 25.0;
 const INSTRUCTION: f64 = 32.0;
 /// How long the chip may take to write its file again.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between looks at that file.
 const LOOK: Duration = Duration::from_millis(2);
 /// Instructions a second of an ESP8266 at 80 MHz: one each cycle, and one each three.

@@ -34,9 +34,12 @@ pub struct EmulatedArgs {
     /// How long an idle node is watched
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(4..=600))]
     seconds: u64,
-    /// How many requests of a kind are sent, three times
+    /// How many requests of a kind are sent each time
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     requests: u32,
+    /// How often requests and datagrams are measured
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
     /// How often the node is started
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     starts: u16,
@@ -57,11 +60,11 @@ pub fn measure(args: &EmulatedArgs, context: &Context) -> Outcome<Report> {
     report.add("a second of idling in a cluster of 3", vec![Figure::new("all", idle, "instructions")]);
     for broadcast in BROADCASTS {
         context.note(&format!("one more {}", broadcast.0));
-        asked::broadcasts(&stage, broadcast, (idle, span), &mut report)?;
+        asked::broadcasts(&stage, broadcast, (idle, span, args.rounds), &mut report)?;
     }
     for question @ (path, keep) in asked::QUESTIONS {
         context.note(&format!("GET {path}, {}", if keep { "kept connection" } else { "new connections" }));
-        asked::requests(&stage, question, args.requests, idle, &mut report)?;
+        asked::requests(&stage, question, (args.requests, args.rounds), idle, &mut report)?;
     }
     let (path, keep) = asked::QUESTIONS[0];
     context.note(&format!("GET {path}, each instruction listed"));

@@ -4,6 +4,7 @@ use super::stage::{MONITOR, Stage, built};
 use crate::cmd::bench::report::Figure;
 use crate::cmd::build::bill::crate_of;
 use crate::cmd::build::elf::{Elf, Kind};
+use crate::cmd::gdb::DEBUGGER;
 use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use spore_image::{FLASH_WINDOW, FlashMap, Slot};
@@ -82,6 +83,9 @@ pub fn during<T>(
 ) -> Outcome<(Shares, T)> {
     let folder = stage.folder();
     let cannot = |error: std::io::Error| Failure::other(format!("cannot speak to the emulator: {error}"));
+    // The chip may well be too slow to show the lab's watchdog that it lives.
+    let debugger = folder.join(DEBUGGER);
+    std::fs::write(&debugger, std::process::id().to_string()).map_err(cannot)?;
     let mut monitor = Monitor::open(&folder).map_err(cannot)?;
     let begin = [format!("logfile {LIST}"), "singlestep on".to_owned(), "log exec,nochain".to_owned()];
     for command in &begin {
@@ -91,6 +95,7 @@ pub fn during<T>(
     for command in ["log none", "singlestep off"] {
         monitor.say(command).map_err(cannot)?;
     }
+    let _ = std::fs::remove_file(debugger);
     let names = Names::read(context)?;
     let list = folder.join(LIST);
     let shares = File::open(&list).and_then(|file| names.count(BufReader::new(file))).map_err(cannot)?;
