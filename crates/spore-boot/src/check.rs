@@ -14,9 +14,7 @@ use spore_image::hash::PageHash;
 use spore_image::header::{BOARD_BYTES, View};
 use spore_image::memory::SEGMENT_BYTES;
 use spore_image::payload::{Facts, Flaw};
-use spore_image::{
-    FlashMap, HEADER_BYTES, Header, ImageError, Relocator, SECTOR, Segment, Slot, Verified, Verifier,
-};
+use spore_image::{FlashMap, HEADER_BYTES, Header, ImageError, Relocator, Segment, Slot, Verified, Verifier};
 use spore_sentence::say;
 
 /// Why a slot cannot be run.
@@ -45,7 +43,10 @@ impl From<NorFlashErrorKind> for SlotFault {
     }
 }
 
-/// Reads an image back and checks header and SHA-256, a sector a step, so that a node can do other things between.
+/// Bytes read back in a step.
+const STEP: usize = 2048;
+
+/// Reads an image back and checks header and SHA-256, a little a step, so that a node can do other things between.
 ///
 /// The SHA-256 is that of the image as it was built, for slot A; what was moved to slot B is moved back for it.
 #[derive(Debug, Clone)]
@@ -97,11 +98,11 @@ impl SlotCheck {
         self.verifier.header()
     }
 
-    /// Reads up to 4096 bytes more. True: it is a whole image, of that [header](Self::header). False: not through yet, call again.
+    /// Reads up to 2048 bytes more, a few milliseconds on a chip. True: it is a whole image, of that [header](Self::header). False: not through yet, call again.
     #[inline(never)]
     pub fn step<F: ReadNorFlash>(&mut self, flash: &mut F) -> Result<bool, SlotFault> {
         let mut page = Page([0; PAGE]);
-        for _ in 0..SECTOR as usize / PAGE {
+        for _ in 0..STEP / PAGE {
             let progress = self.verifier.progress();
             let total = progress.total.unwrap_or(HEADER_BYTES as u32);
             let missing = total.saturating_sub(progress.received);

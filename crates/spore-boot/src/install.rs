@@ -260,7 +260,7 @@ impl Installer {
     }
 
     /// Ends the installation, a little at a time: judges the image and writes its header, then reads the slot back
-    /// (4096 bytes a call), then has the boot record name it. True: it is [installed](Self::installed). False: not through yet,
+    /// (2048 bytes a call), then has the boot record name it. True: it is [installed](Self::installed). False: not through yet,
     /// call again.
     ///
     /// Until it returns `Ok(true)` the node as it is now comes back after a power cut, or the new image on trial if

@@ -223,23 +223,23 @@ struct Escape<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escape<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let special = |c: char| c < ' ' || c == '"' || c == '\\';
-        for piece in text.split_inclusive(special) {
-            let Some(last) = piece.chars().next_back().filter(|&c| special(c)) else {
-                self.0.write_str(piece)?;
-                continue;
-            };
-            self.0.write_str(piece.strip_suffix(last).unwrap_or(piece))?;
-            match last {
-                '"' => self.0.write_str("\\\"")?,
-                '\\' => self.0.write_str("\\\\")?,
-                '\n' => self.0.write_str("\\n")?,
-                '\r' => self.0.write_str("\\r")?,
-                '\t' => self.0.write_str("\\t")?,
-                other => write!(self.0, "\\u{:04x}", u32::from(other))?,
+        let mut rest = text;
+        // All that is special is ASCII, so that what is cut there are characters.
+        while let Some(at) = rest.bytes().position(|byte| matches!(byte, 0..b' ' | b'"' | b'\\')) {
+            let (plain, from) = rest.split_at_checked(at).unwrap_or_default();
+            let (special, behind) = from.split_at_checked(1).unwrap_or_default();
+            self.0.write_str(plain)?;
+            match special.as_bytes() {
+                b"\"" => self.0.write_str("\\\"")?,
+                b"\\" => self.0.write_str("\\\\")?,
+                b"\n" => self.0.write_str("\\n")?,
+                b"\r" => self.0.write_str("\\r")?,
+                b"\t" => self.0.write_str("\\t")?,
+                other => write!(self.0, "\\u{:04x}", other.first().unwrap_or(&0))?,
             }
+            rest = behind;
         }
-        Ok(())
+        self.0.write_str(rest)
     }
 }
 
