@@ -7,8 +7,8 @@
     clippy::panic
 )]
 
-use super::{ENTRIES, Entry, Record, RecordError};
-use crate::{erase, program, read as read_flash};
+use super::{ENTRIES, ENTRY_BYTES, Entry, Record, RecordError};
+use crate::{PAGE, Page, erase, program, read as read_flash};
 use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind, ReadNorFlash};
 use spore_image::{FlashMap, SECTOR};
 
@@ -22,6 +22,8 @@ struct Place {
 }
 
 const NO_SECTOR: u32 = 2;
+/// Entries of a page.
+const PER_PAGE: usize = PAGE / ENTRY_BYTES;
 
 pub(super) fn offset(map: &FlashMap, sector: u32, entry: u32) -> u32 {
     let bytes = entry.wrapping_mul(SECTOR / ENTRIES);
@@ -35,22 +37,28 @@ fn scan<F: ReadNorFlash>(
     newest: &mut Entry,
 ) -> Result<Place, NorFlashErrorKind> {
     let mut place = Place { sector: NO_SECTOR, next: 0 };
-    let mut entry = Entry::first();
+    // A page at a time: each call of a chip's driver switches the flash cache off and on.
+    let mut page = Page([0; PAGE]);
     for sector in 0..2 {
         let mut behind = 0;
         // From the end, because sequence numbers only grow within a sector: the first valid entry is its newest.
-        for index in (0..ENTRIES).rev() {
-            read_flash(flash, offset(map, sector, index), &mut entry.0)?;
-            if entry.is_blank() {
-                continue;
-            }
-            behind = behind.max(index.wrapping_add(1));
-            if entry.is_valid() {
-                if place.sector == NO_SECTOR || entry.sequence() > newest.sequence() {
-                    *newest = entry;
-                    place.sector = sector;
+        'sector: for first in (0..ENTRIES).step_by(PER_PAGE).rev() {
+            read_flash(flash, offset(map, sector, first), &mut page.0)?;
+            let mut index = first.wrapping_add(PER_PAGE as u32);
+            for bytes in page.0.as_chunks().0.iter().rev() {
+                index = index.wrapping_sub(1);
+                let entry = Entry(*bytes);
+                if entry.is_blank() {
+                    continue;
                 }
-                break;
+                behind = behind.max(index.wrapping_add(1));
+                if entry.is_valid() {
+                    if place.sector == NO_SECTOR || entry.sequence() > newest.sequence() {
+                        *newest = entry;
+                        place.sector = sector;
+                    }
+                    break 'sector;
+                }
             }
         }
         if place.sector == sector {
