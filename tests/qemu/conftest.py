@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from emulated_node import EmulatedNode  # noqa: E402  (the path is set just above)
 from flash_content import BUILT  # noqa: E402
 from harness import Lab  # noqa: E402
-from long_waits import start as begin_long_waits  # noqa: E402
+from long_waits import begun  # noqa: E402
 
 
 @dataclass
@@ -61,6 +61,5 @@ def chip(home, tmp_path):
 @pytest.fixture(scope="session")
 def long_waits(home, tmp_path_factory):
     """What takes long because the firmware waits, begun now and done beside other tests (long_waits.py)."""
-    pool, jobs = begin_long_waits(home, tmp_path_factory.mktemp("waits"))
-    yield jobs
-    pool.shutdown(cancel_futures=True)
+    with begun(home, tmp_path_factory.mktemp("waits")) as jobs:
+        yield jobs

@@ -66,13 +66,13 @@ class EmulatedNode(Chip):
 
     def off(self):
         """Pulls the plug: its exit code, if it had ended itself."""
-        if self.process is None:
+        process, self.process = self.process, None
+        if process is None:
             return None
-        code = self.process.poll()
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process = None
+        code = process.poll()
+        process.kill()
+        process.wait()
+        process.stdin.close()
         return code
 
     def __enter__(self):
@@ -82,11 +82,12 @@ class EmulatedNode(Chip):
         self.off()
 
     def until(self, condition, seconds, what):
-        """Waits until a condition holds; fails at once when QEMU ends by itself, with what the serial line says."""
+        """Waits until a condition holds; fails at once when QEMU ends, with what the serial line says."""
 
         def look():
-            if self.process is not None and self.process.poll() is not None:
-                raise AssertionError(f"QEMU ended with code {self.process.returncode}")
+            process = self.process
+            assert process, "the chip was switched off"
+            assert process.poll() is None, f"QEMU ended with code {process.returncode}"
             return condition()
 
         try:

@@ -1,5 +1,6 @@
 """What takes a while because the firmware waits: done beside the other tests, which see to the outcome later."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 from emulated_node import EmulatedNode
@@ -25,18 +26,25 @@ def broken(kind):
     return Image.built().patched(symbol(*function), code).sealed(BAD)
 
 
-def start(home, folder):
-    """Begins all of it; what each comes to can be waited for by its name. Few at a time: those that hang use a whole core."""
+@contextlib.contextmanager
+def begun(home, folder):
+    """Begins all of it; what each comes to can be waited for by its name. Few at a time: those that hang use a whole core. What
+    nobody waits for any more is switched off."""
     pool = ThreadPoolExecutor(3)
-    jobs = {}
-    for kind in sorted(BROKEN, key=lambda kind: kind not in ("no network", "deaf")):
-        jobs[kind] = pool.submit(rollback, home, folder / kind, kind)
-    return pool, jobs
+    chips = {kind: EmulatedNode(folder / kind, home, with_records(home.flash)) for kind in BROKEN}
+    order = sorted(BROKEN, key=lambda kind: kind not in ("no network", "deaf"))
+    try:
+        yield {kind: pool.submit(rollback, chips[kind], kind) for kind in order}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for chip in chips.values():
+            chip.off()
+        pool.shutdown()
 
 
-def rollback(home, directory, kind):
+def rollback(chip, kind):
     """An update to an image that does not work: what is there before and after it, and the serial line."""
-    with EmulatedNode(directory, home, with_records(home.flash)) as chip:
+    with chip:
         before = chip.power_on().up()
         settings = chip.flash()[CONFIG.start : CONFIG.stop]
         chip.update(broken(kind), "b")
