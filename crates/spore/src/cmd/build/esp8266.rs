@@ -1,8 +1,9 @@
 //! The firmware for ESP8266: compile, link, check, pack.
 
-use super::bill::Bill;
+use super::bill::{Bill, Share};
 use super::check::{self, CacheRules, Program, Violation};
 use super::link::{APP, BOOTLOADER, Linker, ROM, SDK, Sdk, text, write};
+use super::sdk::Libraries;
 use super::{BuildArgs, fresh, tools};
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Outcome};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 /// Chips whose whole content is built, and their sizes in bytes.
 pub(in crate::cmd) const CHIPS: [(&str, u32); 3] =
     [("chip.bin", 1 << 20), ("chip-2M.bin", 2 << 20), ("chip-4M.bin", 4 << 20)];
+/// How many bytes before its end a chip has the radio's calibration.
+const RADIO_BEFORE_END: usize = 4 * 4096;
 /// Where docs/memory.md keeps the bill.
 const MARKS: (&str, &str) = ("<!-- bill -->\n```\n", "```\n<!-- /bill -->");
 
@@ -28,13 +31,6 @@ struct Places {
 
 /// Make the firmware and everything that an emulated board needs; the image's path is the last line printed.
 pub fn run(args: &BuildArgs, sdk: &Sdk, context: &mut Context) -> Outcome {
-    if let Sdk::Espressif(folder) = sdk {
-        return Err(Failure::other(format!(
-            "this version of SPORE links no firmware for chips yet, with Espressif's SDK in {}",
-            folder.display()
-        ))
-        .hint(format!("unset ESP8266_SDK_DIR, then {PROGRAM} build makes the firmware for the emulator")));
-    }
     let firmware = context.root.join("firmware");
     if !firmware.join("Cargo.toml").exists() {
         return Err(Failure::other(format!("there is no firmware in {}", context.root.display()))
@@ -50,10 +46,16 @@ pub fn run(args: &BuildArgs, sdk: &Sdk, context: &mut Context) -> Outcome {
     let places = Places { firmware, work: out.join("link"), out };
     std::fs::create_dir_all(&places.work)
         .map_err(|error| Failure::other(format!("cannot make {}: {error}", places.work.display())))?;
-    context.note(
-        "without Espressif's SDK (ESP8266_SDK_DIR) the firmware is linked with stand-ins, for the emulator",
-    );
-    let bill = match up_to_date(&places, args, &version, context)? {
+    match sdk {
+        Sdk::StandIn => context.note(
+            "without Espressif's SDK (ESP8266_SDK_DIR) the firmware is linked with stand-ins, for the emulator",
+        ),
+        Sdk::Espressif(libraries) => {
+            let version = libraries.version()?;
+            context.note(&format!("the firmware is linked with Espressif's SDK {version}, for chips"));
+        }
+    }
+    let bill = match up_to_date(&places, args, sdk, &version, context)? {
         (_, Some(bill)) => bill,
         (inputs, None) => {
             let bill = make(&places, args, sdk, &version, context)?;
@@ -89,18 +91,22 @@ pub fn run(args: &BuildArgs, sdk: &Sdk, context: &mut Context) -> Outcome {
 fn up_to_date(
     places: &Places,
     args: &BuildArgs,
+    sdk: &Sdk,
     version: &Version,
     context: &Context,
 ) -> Outcome<(String, Option<String>)> {
     let program = std::env::current_exe().unwrap_or_default();
-    let crates = ["wire", "image", "boot", "core", "node"]
+    let crates = ["sentence", "wire", "image", "boot", "core", "node"]
         .map(|name| context.root.join(format!("crates/spore-{name}")));
     let others = ["examples", "Cargo.toml"].map(|name| context.root.join(name));
     let mut paths = vec![program.as_path(), places.firmware.as_path()];
     paths.extend(crates.iter().chain(&others).map(PathBuf::as_path));
+    let mut outputs = vec!["bootloader.elf", "bootloader.bin", "firmware.elf", "firmware.spore", "bill.json"];
+    match sdk {
+        Sdk::StandIn => outputs.push("rom.elf"),
+        Sdk::Espressif(libraries) => paths.extend(libraries.files().iter().map(PathBuf::as_path)),
+    }
     let inputs = fresh::fingerprint(&paths, &[&args.name, version.as_str()])?;
-    let outputs =
-        ["rom.elf", "bootloader.elf", "bootloader.bin", "firmware.elf", "firmware.spore", "bill.json"];
     let mut outputs = outputs.into_iter().chain(CHIPS.map(|(name, _)| name));
     let fresh = std::fs::read_to_string(places.out.join("inputs")).is_ok_and(|before| before == inputs)
         && outputs.all(|name| places.out.join(name).exists());
@@ -121,22 +127,46 @@ fn make(
     context.note("compiling the firmware");
     let env = [("SPORE_BOARD", sdk.board()), ("SPORE_VERSION", version.as_str())];
     let quiet = context.quiet || !std::io::stderr().is_terminal();
-    let libraries =
-        tools::cargo(&places.firmware, &[APP.package, SDK.package, BOOTLOADER, ROM], &env, quiet)?;
+    let packages: &[&str] = match sdk {
+        Sdk::StandIn => &[APP.package, SDK.package, BOOTLOADER, ROM],
+        Sdk::Espressif(_) => &[APP.package, BOOTLOADER],
+    };
+    let libraries = tools::cargo(&places.firmware, packages, &env, quiet)?;
     context.note("linking");
     let linker = Linker { firmware: places.firmware.clone(), libraries, work: places.work.clone() };
     let script = |name: &str| places.firmware.join("link").join(name);
     let out = |name: &str| places.out.join(name);
-    linker.program(&script("rom-standin.ld"), &[&linker.library(ROM)], false, &out("rom.elf"))?;
-    linker.program(&script("bootloader.ld"), &[&linker.library(BOOTLOADER)], true, &out("bootloader.elf"))?;
-    let (app, stand_in) = (linker.partial(APP)?, linker.partial(SDK)?);
-    let (linked, stays) = linker.firmware(&script("app.ld"), &[&app, &stand_in], &out("firmware.elf"))?;
+    let bootloader = linker.library(BOOTLOADER);
+    linker.program(&script("bootloader.ld"), &[&bootloader], &[], true, &out("bootloader.elf"))?;
+    let app = linker.partial(APP)?;
+    let elf = out("firmware.elf");
+    let (linked, stays) = match sdk {
+        Sdk::StandIn => {
+            linker.program(
+                &script("rom-standin.ld"),
+                &[&linker.library(ROM)],
+                &[],
+                false,
+                &out("rom.elf"),
+            )?;
+            let stand_in = linker.partial(SDK)?;
+            linker.firmware(&script("app.ld"), &[&app, &stand_in], &[], &elf)?
+        }
+        Sdk::Espressif(libraries) => {
+            let mut files = libraries.files().to_vec();
+            files.push(Libraries::arithmetic()?);
+            linker.firmware(&script("app.ld"), &[&app], &files, &elf)?
+        }
+    };
 
     context.note("checking");
     let program = Program::new(&linked);
     let packed = pack(&out("firmware.elf"), sdk, args, version);
     let bootloader = bootloader_image(&read(&out("bootloader.elf"))?);
     let mut bill = Bill::new(&program, &stays, APP.object);
+    if let Sdk::Espressif(libraries) = sdk {
+        bill.share = Share::of(&program, APP.object, libraries.version()?);
+    }
     bill.bootloader = match &bootloader {
         Ok(image) => image.len() as u32,
         Err(PackError::RomTooLarge { bytes, .. }) => u32::try_from(*bytes).unwrap_or(u32::MAX),
@@ -168,8 +198,11 @@ fn make(
     write(&out("bootloader.bin"), &bootloader)?;
     write(&out("firmware.spore"), &packed.image)?;
     for (name, bytes) in CHIPS {
-        let chip = spore_pack::chip(&bootloader, &packed.image, bytes)
+        let mut chip = spore_pack::chip(&bootloader, &packed.image, bytes)
             .map_err(|error| Failure::other(format!("cannot make a chip of this: {error}")))?;
+        if let Sdk::Espressif(libraries) = sdk {
+            put_radio(&mut chip, libraries);
+        }
         write(&out(name), &chip)?;
     }
     write(&out("bill.txt"), text.as_bytes())?;
@@ -177,6 +210,14 @@ fn make(
         .map_err(|error| Failure::other(format!("cannot write JSON: {error}")))?;
     write(&out("bill.json"), json.as_bytes())?;
     Ok(text)
+}
+
+/// Puts the radio's calibration where the SDK looks for it: in the last sector but three.
+fn put_radio(chip: &mut [u8], libraries: &Libraries) {
+    let start = chip.len() - RADIO_BEFORE_END;
+    if let Some((data, place)) = libraries.radio().zip(chip.get_mut(start..)) {
+        place.iter_mut().zip(data).for_each(|(to, from)| *to = from);
+    }
 }
 
 fn violations(program: &Program, rules: &CacheRules, bill: &Bill) -> Vec<Violation> {

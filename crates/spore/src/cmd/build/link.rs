@@ -3,6 +3,7 @@
 use super::elf::Elf;
 use super::map::{self, Input};
 use super::place::{self, Stays};
+use super::sdk::{self, Libraries};
 use super::tools::{output, xtensa};
 use crate::exit::{Failure, Outcome};
 use object::{Object as _, ObjectSection as _};
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub enum Sdk {
     /// The stand-in of firmware/virtual/sdk, for the emulator.
     StandIn,
-    /// Espressif's libraries in this folder, for chips.
-    Espressif(PathBuf),
+    /// Espressif's libraries, for chips.
+    Espressif(Libraries),
 }
 
 impl Sdk {
@@ -116,27 +117,48 @@ impl Linker {
     }
 
     /// Link objects by a script, in this order, with relocations kept, and a map.
-    pub fn program(&self, script: &Path, objects: &[&Path], with_rom: bool, to: &Path) -> Outcome<Linked> {
+    /// Libraries are looked through, again and again, for what the objects before them miss.
+    pub fn program(
+        &self,
+        script: &Path,
+        objects: &[&Path],
+        libraries: &[PathBuf],
+        with_rom: bool,
+        to: &Path,
+    ) -> Outcome<Linked> {
         let mut ld = xtensa("ld");
         ld.args(["-q", "--gc-sections", "--no-check-sections", "-nostdlib"]).arg("-L").arg(&self.work);
         ld.arg("-T").arg(script).arg("-Map").arg(to.with_extension("map")).arg("-o").arg(to);
         if with_rom {
             ld.arg(self.rom_addresses());
         }
-        output(ld.args(objects))?;
+        ld.args(objects);
+        if !libraries.is_empty() {
+            ld.arg(self.firmware.join("link/rom-sdk.ld"));
+            ld.arg("--start-group").args(libraries).arg("--end-group");
+        }
+        output(&mut ld).map_err(|failure| sdk::explain(&failure.message).unwrap_or(failure))?;
         Linked::read(to)
     }
 
-    /// Link the firmware: a draft first, to learn which constants may stay in flash.
-    pub fn firmware(&self, script: &Path, objects: &[&Path], to: &Path) -> Outcome<(Linked, Vec<Stays>)> {
+    /// Link the firmware: a draft first, to learn which constants of these objects may stay in flash. Those of libraries stay where
+    /// their makers meant them to be.
+    pub fn firmware(
+        &self,
+        script: &Path,
+        objects: &[&Path],
+        libraries: &[PathBuf],
+        to: &Path,
+    ) -> Outcome<(Linked, Vec<Stays>)> {
+        let whose = if libraries.is_empty() { "*".to_owned() } else { format!("*{}", APP.object) };
         let draft = format!(
-            "  .draft 0x{:08x} : SUBALIGN({}) {{ *(.rodata .rodata.*) }}\n",
+            "  .draft 0x{:08x} : SUBALIGN({}) {{ {whose}(.rodata .rodata.*) }}\n",
             place::DRAFT,
             place::APART
         );
         write(&self.work.join("draft.ld"), draft.as_bytes())?;
         write(&self.work.join("word-constants.ld"), b"")?;
-        let linked = self.program(script, objects, true, &self.work.join("draft.elf"))?;
+        let linked = self.program(script, objects, libraries, true, &self.work.join("draft.elf"))?;
         let mut alignments = BTreeMap::new();
         for object in objects {
             let name = object.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -147,7 +169,7 @@ impl Linker {
         let stays = place::judge(&linked.elf, &linked.inputs, &linked.listing, &alignments);
         write(&self.work.join("draft.ld"), b"")?;
         write(&self.work.join("word-constants.ld"), place::script(&stays).as_bytes())?;
-        Ok((self.program(script, objects, true, to)?, stays))
+        Ok((self.program(script, objects, libraries, true, to)?, stays))
     }
 }
 

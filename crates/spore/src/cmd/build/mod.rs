@@ -10,6 +10,7 @@ mod fresh;
 mod link;
 mod map;
 mod place;
+mod sdk;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
 use link::Sdk;
+use sdk::Libraries;
 use spore_image::{Act, VIRTUAL_BOARD, Version};
 use std::path::PathBuf;
 
@@ -81,7 +83,10 @@ pub fn run(args: &BuildArgs, context: &mut Context) -> Outcome {
         VIRTUAL_BOARD => virtual_board::run(args, context),
         "esp8266" => {
             let folder = context.env.get("ESP8266_SDK_DIR").filter(|setting| !setting.value.is_empty());
-            let sdk = folder.map_or(Sdk::StandIn, |setting| Sdk::Espressif(context.root.join(setting.value)));
+            let sdk = match folder {
+                Some(setting) => Sdk::Espressif(Libraries::find(&context.root.join(setting.value))?),
+                None => Sdk::StandIn,
+            };
             esp8266::run(args, &sdk, context)
         }
         "esp8266-qemu" => esp8266::run(args, &Sdk::StandIn, context),

@@ -1,7 +1,7 @@
 //! The checks, shown on small programs made with the assembler for the ESP8266's core. Without that assembler there is nothing to show
 //! them on: `need_binutils` is asked first, and the tests end there.
 
-use super::bill::Bill;
+use super::bill::{Bill, Share};
 use super::check::{self, CacheRules, Program, Violation};
 use super::link::{Linked, Linker};
 use super::tools::{is_there, output, xtensa};
@@ -23,7 +23,7 @@ fn link(folder: &Path, source: &str) -> Linked {
     .unwrap();
     let linker =
         Linker { firmware: folder.to_owned(), libraries: folder.to_owned(), work: folder.to_owned() };
-    linker.program(&script, &[&object], false, &folder.join("firmware.elf")).unwrap()
+    linker.program(&script, &[&object], &[], false, &folder.join("firmware.elf")).unwrap()
 }
 
 /// What a check says about a program; `None` where there is no assembler.
@@ -118,13 +118,66 @@ fn only_constants_read_by_words_stay_in_flash() {
     std::fs::create_dir(folder.join("link")).unwrap();
     std::fs::write(folder.join("link/rom.ld"), "").unwrap();
     let linker = Linker { firmware: folder.into(), libraries: folder.into(), work: folder.into() };
-    let (linked, stays) = linker.firmware(&script, &[&object], &folder.join("firmware.elf")).unwrap();
+    let (linked, stays) = linker.firmware(&script, &[&object], &[], &folder.join("firmware.elf")).unwrap();
     let stays: Vec<_> = stays.iter().map(|stay| stay.section.as_str()).collect();
     assert_eq!(stays, [".rodata.data_kept", ".rodata.data_words", ".rodata.words"]);
     for (name, _, in_flash) in constants {
         let input = linked.inputs.iter().find(|input| input.name == format!(".rodata.data_{name}")).unwrap();
         assert_eq!(check::FLASH.contains(&input.address), in_flash, "{name}");
     }
+}
+
+#[test]
+fn a_vendors_library_fills_in_what_is_missing_and_keeps_its_constants() {
+    if !is_there("xtensa-lx106-elf-as") {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let assemble = |name: &str, source: &str| {
+        let (assembly, object) = (folder.join(format!("{name}.s")), folder.join(format!("{name}.o")));
+        std::fs::write(&assembly, source).unwrap();
+        output(xtensa("as").arg("--longcalls").arg(&assembly).arg("-o").arg(&object)).unwrap();
+        object
+    };
+    let reads = |name: &str, calls: &str| {
+        function(
+            name,
+            ".text",
+            &format!(
+                ".L{name}: .word data_{name}\n.Lc{name}: .word {calls}\n{name}: l32r a8, .Lc{name}\n\
+                callx0 a8\nl32r a8, .L{name}\nl32i a2, a8, 0\nmovi a8, 0\nret"
+            ),
+        ) + &format!(".section .rodata.data_{name}, \"a\"\n.align 4\ndata_{name}: .word 1, 2, 3\n")
+    };
+    let app = assemble("app", &reads("start", "vendor"));
+    let member = assemble("vendor", &reads("vendor", "in_rom"));
+    let library = folder.join("libvendor.a");
+    output(xtensa("ar").arg("rcs").arg(&library).arg(&member)).unwrap();
+    let script = folder.join("test.ld");
+    std::fs::write(
+        &script,
+        "ENTRY(start)\nMEMORY {\n iram_all : ORIGIN = 0x40100000, LENGTH = 64K\n dram_all : ORIGIN = 0x3FFE8000, LENGTH = 128K\n \
+         slot_a : ORIGIN = 0x40203000, LENGTH = 512K\n}\nSECTIONS {\n INCLUDE draft.ld\n \
+         .irom : { KEEP(*app.o(.text .text.*)) INCLUDE word-constants.ld\n } > slot_a\n .iram : { *(.text .text.*) } > iram_all\n \
+         .data : { *(.rodata .rodata.*) } > dram_all\n}\n",
+    )
+    .unwrap();
+    std::fs::create_dir(folder.join("link")).unwrap();
+    std::fs::write(folder.join("link/rom.ld"), "").unwrap();
+    std::fs::write(folder.join("link/rom-sdk.ld"), "").unwrap();
+    let linker = Linker { firmware: folder.into(), libraries: folder.into(), work: folder.into() };
+    let link =
+        || linker.firmware(&script, &[&app], std::slice::from_ref(&library), &folder.join("firmware.elf"));
+    let missing = link().unwrap_err();
+    assert!(missing.message.ends_with("in_rom first: in_rom"), "{}", missing.message);
+    std::fs::write(folder.join("link/rom-sdk.ld"), "in_rom = 0x40001234;\n").unwrap();
+    let (linked, stays) = link().unwrap();
+    // Both are read by words; only ours may be moved.
+    assert_eq!(stays.iter().map(|stay| stay.section.as_str()).collect::<Vec<_>>(), [".rodata.data_start"]);
+    let share = Share::of(&Program::new(&linked), "app.o", "1.2.3".to_owned());
+    assert_eq!((share.dram, share.image), (12, share.iram + 12));
+    assert!((12..64).contains(&share.iram), "{}", share.iram);
 }
 
 #[test]

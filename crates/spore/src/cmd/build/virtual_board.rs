@@ -87,7 +87,7 @@ mod tests {
             assert!(failure.message.contains(part), "{}", failure.message);
         }
         let sdk = run_in(temp.path(), &["build"], &[("ESP8266_SDK_DIR", "sdk")]).0.unwrap_err();
-        assert!(sdk.message.contains("no firmware for chips yet"), "{}", sdk.message);
+        assert!(sdk.message.contains("no SDK in"), "{}", sdk.message);
         let bad_name = ["build", "--board", "virtual", "--version", "1.0.0", "--name", "ä b"];
         assert!(run_in(temp.path(), &bad_name, &[]).0.is_err());
     }

@@ -8,7 +8,7 @@ mod trace;
 mod update;
 
 use super::report::{Figure, Report};
-use crate::cmd::build::bill::{limit, sdk_share};
+use crate::cmd::build::bill::{HEAP, Share, limit};
 use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
@@ -109,7 +109,7 @@ fn memory(context: &Context) -> Outcome<Vec<Figure>> {
     let Bill { dram: Dram { rodata, data, bss } } =
         serde_json::from_str(&text).map_err(|error| cannot(&error))?;
     let firmware = rodata + data + bss;
-    let taken = firmware + sdk_share::DRAM + sdk_share::HEAP;
+    let taken = firmware + Share::default().dram + HEAP;
     Ok(vec![
         Figure::new("firmware", f64::from(firmware), "bytes"),
         Figure::new("goal", f64::from(limit::DRAM_GOAL), "bytes"),
