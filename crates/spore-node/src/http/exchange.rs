@@ -3,6 +3,7 @@
 use super::documents::Document;
 use super::params::{Announced, ParamsError};
 use super::routes::{ROUTES, Route};
+use super::start::{Chunk, Lines, Start, Takes};
 use super::text::Text;
 use super::ws::{self, accept};
 use super::{KEEP, READ, Shared, WRITE, small, update};
@@ -19,11 +20,11 @@ use core::task::Poll;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, Instant, with_deadline, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
-use spore_sentence::{Sentence, say, sentence};
+use spore_sentence::{Sentence, sentence};
 use spore_wire::http_head::{self, Fault, Head};
 
 /// Room in a buffer for an answer's head and a chunk's length; the body follows.
-const ROOM: usize = 256;
+pub(super) const ROOM: usize = 256;
 const _: () = assert!(HTTP_BUFFER >= ROOM + Reply::CAPACITY);
 /// A buffer's bytes after a chunk: its end, and the last chunk.
 const CHUNK_END: usize = 7;
@@ -479,71 +480,6 @@ fn handshake(head: &Head<'_>) -> Result<[u8; accept::PROOF], Refusal> {
     proof.ok_or((400, sentence!("Sec-WebSocket-Key is missing or has not 24 bytes")))
 }
 
-/// The lines of an answer's head that depend on its kind.
-enum Lines {
-    Small { content_type: &'static str, allow: Option<&'static str>, length: usize },
-    Document(Chunk),
-    Page,
-    NotModified,
-}
-
-/// An answer's head (RFC 9112, 4).
-struct Start {
-    status: u16,
-    persistent: bool,
-    lines: Lines,
-}
-
-impl fmt::Display for Start {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connection = if self.persistent { sentence!("keep-alive") } else { sentence!("close") };
-        say!(f, "HTTP/1.1 ", self.status, " ", reason(self.status), "\r\nConnection: ", connection, "\r\n")?;
-        match &self.lines {
-            Lines::Small { content_type, allow, length } => {
-                if let Some(methods) = allow {
-                    say!(f, "Allow: ", methods, "\r\n")?;
-                }
-                say!(f, "Content-Type: ", content_type, "\r\nContent-Length: ", length)?;
-                say!(f, "\r\nCache-Control: no-store\r\n\r\n")
-            }
-            Lines::Document(chunk) => {
-                say!(f, "Content-Type: application/json\r\nCache-Control: no-store\r\n")?;
-                if chunk.0.is_some() {
-                    say!(f, "Transfer-Encoding: chunked\r\n")?;
-                }
-                say!(f, "\r\n", chunk)
-            }
-            Lines::Page => {
-                say!(
-                    f,
-                    "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: ",
-                    page::ETAG
-                )?;
-                say!(f, "\r\nCache-Control: no-cache\r\nContent-Length: ", page::LENGTH, "\r\n\r\n")
-            }
-            Lines::NotModified => say!(f, "ETag: ", page::ETAG, "\r\n\r\n"),
-        }
-    }
-}
-
-/// What is said to a method that a path does not take.
-struct Takes(&'static str);
-
-impl fmt::Display for Takes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        say!(f, "this path takes ", self.0)
-    }
-}
-
-/// The line in front of a chunk, if there is one.
-struct Chunk(Option<usize>);
-
-impl fmt::Display for Chunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |length| write!(f, "{length:x}\r\n"))
-    }
-}
-
 impl Small {
     /// What was written with [`reply`].
     pub fn of(reply: Reply<'_>, allow: Option<&'static str>) -> Self {
@@ -583,21 +519,5 @@ async fn send(socket: &mut TcpSocket<'_>, bytes: &[u8]) -> Result<(), Gone> {
 fn peer(socket: &TcpSocket<'_>) -> Option<Ipv4Addr> {
     match socket.remote_endpoint()?.addr {
         embassy_net::IpAddress::Ipv4(ip) => Some(ip),
-    }
-}
-
-/// The words beside a status (RFC 9110, 15), as far as the node uses it.
-fn reason(status: u16) -> Sentence {
-    match status {
-        200 => sentence!("OK"),
-        304 => sentence!("Not Modified"),
-        400 => sentence!("Bad Request"),
-        404 => sentence!("Not Found"),
-        405 => sentence!("Method Not Allowed"),
-        409 => sentence!("Conflict"),
-        413 => sentence!("Content Too Large"),
-        422 => sentence!("Unprocessable Content"),
-        503 => sentence!("Service Unavailable"),
-        _ => sentence!(""),
     }
 }

@@ -11,6 +11,7 @@ mod routes;
 mod services;
 mod settings;
 mod small;
+mod start;
 pub mod text;
 mod update;
 mod ws;
