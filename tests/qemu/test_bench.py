@@ -14,8 +14,9 @@ def test_every_figure_is_there(tmp_path):
     def instructions(name, figure="median"):
         return found[name][figure]
 
-    kept, new = (f"GET /api/node/status, {how} connection" for how in ("kept", "new"))
-    assert 10_000 < instructions(kept) < instructions(new) < 10_000_000
+    # Which of the two costs less is for the bench to say: five requests are few beside what the node does anyway.
+    for how in ("kept", "new"):
+        assert 10_000 < instructions(f"GET /api/node/status, {how} connection") < 10_000_000
     assert instructions("GET /api/cluster/members, new connection") > 10_000
     assert instructions("a second of idling in a cluster of 3", "all") > 10_000
     for kind in ("heartbeat", "discovery"):

@@ -34,7 +34,7 @@ class Lab:
     def all_see_all(self, seconds=40):
         deadline = time.monotonic() + seconds
         while any(node["sees"] != 2 or node["state"] != "running" for node in self.nodes()):
-            assert time.monotonic() < deadline, self.nodes()
+            assert time.monotonic() < deadline, json.dumps(self.nodes(), indent=1)
             time.sleep(0.3)
 
 

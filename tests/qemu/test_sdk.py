@@ -102,8 +102,14 @@ class Wire:
         self.listener.close()
         self.directory.cleanup()
 
-    def send(self, frame):
-        self.peer.sendall(struct.pack(">I", len(frame)) + frame)
+    def send(self, frame, wait=True):
+        """Sends a frame; with `wait` false only if there is room for all of it, else BlockingIOError."""
+        data = struct.pack(">I", len(frame)) + frame
+        if wait:
+            self.peer.sendall(data)
+        else:
+            # A stream socket takes little things whole or not at all.
+            self.peer.send(data, socket.MSG_DONTWAIT)
 
     def exactly(self, count):
         data = b""
@@ -293,6 +299,17 @@ def test_exception_is_told_and_kept(board):
     epc1 = fatal.split("epc1=0x")[1][:8]
     assert "excvaddr=0x20000000" in fatal
     assert f"reset 2 cause {cause} epc1 {epc1}" in said and int(epc1, 16) in FLASH_WINDOW
+
+
+def test_restart_under_fire(board):
+    """Frames come all the time, also while the chip restarts with interrupts masked."""
+    board = board(8, wire=True)
+    with running(board):
+        end = time.monotonic() + 60
+        while "reset 2 cause" not in board.serial():
+            assert time.monotonic() < end, board.serial()
+            with contextlib.suppress(BlockingIOError):
+                board.wire.send(arp_request(), wait=False)
 
 
 def test_panic_is_told_and_kept(board):

@@ -21,8 +21,9 @@ static REASON: Cell<u32> = Cell::new(0);
 
 /// RTC memory: system, then user.
 const RTC: core::ops::Range<u32> = 0x6000_1000..0x6000_1400;
-/// MODER of QEMU's Ethernet, and the bit that resets it.
+/// MODER of QEMU's Ethernet, the bit that resets it, and its interrupt mask.
 const ETHERNET: u32 = 0xFD03_0000;
+const ETHERNET_MASK: u32 = ETHERNET + 8;
 const ETHERNET_RESET: u32 = 0x800;
 
 /// Resets the chip.
@@ -101,6 +102,8 @@ fn quiet_ethernet() {
         for place in handlers.step_by(4) {
             store(place, skip_access as *const () as u32);
         }
+        // First the mask: a reset forgets an interrupt that is pending, but leaves its line up for ever.
+        poke(ETHERNET_MASK, 0);
         poke(ETHERNET, ETHERNET_RESET);
         poke(ETHERNET, 0);
     }

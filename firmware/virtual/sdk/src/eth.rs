@@ -83,10 +83,11 @@ fn offer(index: u32) {
 /// Starts the device with a hardware address.
 pub fn begin(mac: [u8; 6]) {
     let [a, b, c, d, e, f] = mac.map(u32::from);
-    write(MODER, MODER_RESET);
-    write(MODER, 0);
+    // First the mask: a reset of the emulated device forgets an interrupt that is pending, but leaves its line up for ever.
     write(INT_MASK, 0);
     write(INT_SOURCE, 0x7F);
+    write(MODER, MODER_RESET);
+    write(MODER, 0);
     write(TX_BD_NUM, 1);
     write(MAC_ADDR0, c << 24 | d << 16 | e << 8 | f);
     write(MAC_ADDR1, a << 8 | b);
