@@ -30,8 +30,8 @@ fn connected() -> Policy {
     let mut policy = started();
     policy.radio(at(100), &RadioEvent::Joined);
     policy.address(at(200), true);
-    assert_eq!(drain(&mut policy), "dhcp changed");
-    assert_eq!((policy.state(), policy.mode(), policy.next_at()), (State::Connected, "STA", None));
+    assert_eq!(drain(&mut policy), "dhcp announce changed");
+    assert_eq!((policy.state(), policy.mode(), policy.next_at()), (State::Connected, "STA", Some(at(2200))));
     policy
 }
 
@@ -48,6 +48,7 @@ fn drain(policy: &mut Policy) -> String {
             Output::Addressing(Addressing::None) => "none",
             Output::Addressing(Addressing::Dhcp) => "dhcp",
             Output::Addressing(Addressing::AccessPoint) => "ap",
+            Output::Announce => "announce",
             Output::Changed => "changed",
         });
     }
@@ -87,8 +88,62 @@ fn without_credentials_there_is_only_the_access_point() {
     policy.radio(at(9100), &RadioEvent::Joined);
     assert_eq!(drain(&mut policy), "dhcp changed");
     policy.address(at(9200), true);
-    assert_eq!(drain(&mut policy), "close changed");
+    assert_eq!(drain(&mut policy), "close announce changed");
     assert_eq!(policy.mode(), "STA");
+}
+
+#[test]
+fn the_address_is_announced_twice_and_then_once_a_minute() {
+    let mut policy = connected();
+    for expected in [2_200, 62_200, 122_200] {
+        assert_eq!(policy.next_at(), Some(at(expected)));
+        policy.tick(at(expected - 1));
+        assert_eq!(drain(&mut policy), "");
+        policy.tick(at(expected));
+        assert_eq!(drain(&mut policy), "announce");
+    }
+    // Not when the link is lost before it could be said.
+    policy.tick(at(182_200));
+    policy.radio(at(182_200), &RadioEvent::Lost(LinkError::BeaconLost));
+    assert_eq!(drain(&mut policy), "none changed");
+}
+
+#[test]
+fn the_first_attempt_hesitates_the_longer_the_more_crashes_led_here() {
+    let waits = |crashes| {
+        let each = (0..200).map(|seed| {
+            let mut policy = policy(seed);
+            policy.begin(at(0), credentials(), crashes);
+            assert_eq!((drain(&mut policy).as_str(), policy.state()), ("changed", State::Waiting));
+            let next = policy.next_at().unwrap();
+            policy.tick(next);
+            assert_eq!(drain(&mut policy), "join changed");
+            next.as_millis()
+        });
+        each.collect::<Vec<_>>()
+    };
+    for (crashes, longest) in [(0, 500), (1, 1_000), (3, 4_000), (6, 32_000), (255, 32_000)] {
+        let waits = waits(crashes);
+        assert!(waits.iter().all(|wait| *wait <= longest), "{crashes}");
+        let (early, late) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*early < longest / 10 && *late > longest * 9 / 10, "spread out: {early} to {late} ms");
+    }
+    let mut policy = policy(1);
+    policy.begin(at(0), None, 3);
+    assert_eq!(drain(&mut policy), "leave open ap changed", "the own access point does not wait");
+}
+
+#[test]
+fn the_last_disconnect_is_remembered_when_all_is_well_again() {
+    let mut policy = connected();
+    assert_eq!(policy.last_disconnect(), None);
+    policy.radio(at(10_000), &RadioEvent::Lost(LinkError::BeaconLost));
+    let now = policy.next_at().unwrap();
+    policy.tick(now);
+    drain(&mut policy);
+    policy.radio(now, &RadioEvent::Joined);
+    policy.address(now, true);
+    assert_eq!((policy.last_error(), policy.last_disconnect()), (None, Some(LinkError::BeaconLost)));
 }
 
 #[test]
@@ -292,7 +347,7 @@ proptest! {
                 prop_assert!(next.since(now) <= longest, "timers are bounded");
             }
             match policy.state() {
-                State::Connected => prop_assert!(!open && addressing == Addressing::Dhcp),
+                State::Connected => prop_assert!(next.is_some() && !open && addressing == Addressing::Dhcp),
                 State::Addressing => prop_assert!(next.is_some() && addressing == Addressing::Dhcp),
                 State::Connecting | State::Waiting => prop_assert!(next.is_some()),
                 State::Idle => prop_assert!(open),

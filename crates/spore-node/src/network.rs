@@ -3,6 +3,7 @@
 use crate::board::Radio;
 use crate::context::Context;
 use crate::limits::SCAN;
+use crate::link;
 use crate::state::Address;
 use core::net::Ipv4Addr;
 use embassy_futures::select::{Either, Either4, select, select4};
@@ -15,11 +16,11 @@ use spore_core::wifi::{Addressing, Network, Output, Policy, RadioCommand, RadioE
 pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Runs the WiFi policy for ever.
-pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>) {
+pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>, link: &link::Shared) {
     let now = ctx.now();
     ctx.with(|state| {
         let credentials = state.config.credentials();
-        state.wifi.start(now, credentials);
+        state.wifi.begin(now, credentials, state.quick_crashes);
     });
     let mut has_address = false;
     loop {
@@ -28,7 +29,13 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 Output::Radio(command) => radio.command(&command),
                 Output::Addressing(addressing) => {
                     has_address = false;
+                    link.serve_guests(addressing == Addressing::AccessPoint);
                     set_addressing(ctx, stack, addressing);
+                }
+                Output::Announce => {
+                    if let Some(address) = ctx.with(|state| state.address) {
+                        link.announce(address.ip);
+                    }
                 }
                 Output::Changed => tell(ctx),
             }
@@ -58,7 +65,13 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 ctx.with(|state| remember(&mut state.networks, network));
             }
             Either4::First(RadioEvent::ScanDone) => ctx.with(|state| state.scanning = false),
-            Either4::First(event) => ctx.with(|state| state.wifi.radio(now, &event)),
+            Either4::First(event) => {
+                let code = radio.disconnect_code();
+                ctx.with(|state| {
+                    state.disconnect_code = code;
+                    state.wifi.radio(now, &event);
+                });
+            }
             Either4::Second(()) => {
                 has_address = stack.is_config_up();
                 let address = address_of(stack);
