@@ -15,13 +15,9 @@ fn policy(seed: u64) -> Policy {
     Policy::new(Settings::DEFAULT, "spore-3f9ec1".try_into().unwrap(), seed)
 }
 
-fn credentials() -> Option<(spore_core::wifi::Ssid, spore_core::wifi::Passphrase)> {
-    Some(("net".try_into().unwrap(), "password".try_into().unwrap()))
-}
-
 fn started() -> Policy {
     let mut policy = policy(1);
-    policy.start(at(0), credentials());
+    policy.start(at(0), true);
     assert_eq!(drain(&mut policy), "join changed");
     policy
 }
@@ -40,7 +36,8 @@ fn drain(policy: &mut Policy) -> String {
     let mut words = Vec::new();
     while let Some(output) = policy.poll() {
         words.push(match output {
-            Output::Radio(RadioCommand::Join { .. }) => "join",
+            Output::Join => "join",
+            Output::Radio(RadioCommand::Join { .. }) => unreachable!("that is for the radio"),
             Output::Radio(RadioCommand::Leave) => "leave",
             Output::Radio(RadioCommand::StartAccessPoint { .. }) => "open",
             Output::Radio(RadioCommand::StopAccessPoint) => "close",
@@ -56,11 +53,10 @@ fn drain(policy: &mut Policy) -> String {
 }
 
 #[test]
-fn orders_carry_names_and_pass_phrases() {
+fn the_own_access_point_has_the_nodes_name() {
     let mut policy = policy(1);
-    policy.start(at(0), credentials());
-    let (ssid, passphrase) = credentials().unwrap();
-    assert_eq!(policy.poll(), Some(Output::Radio(RadioCommand::Join { ssid, passphrase })));
+    policy.start(at(0), true);
+    assert_eq!(policy.poll(), Some(Output::Join));
     policy.radio(at(1), &RadioEvent::JoinFailed(LinkError::NotFound));
     let open = RadioCommand::StartAccessPoint {
         ssid: "spore-3f9ec1".try_into().unwrap(),
@@ -72,7 +68,7 @@ fn orders_carry_names_and_pass_phrases() {
 #[test]
 fn without_credentials_there_is_only_the_access_point() {
     let mut policy = policy(1);
-    policy.start(at(0), None);
+    policy.start(at(0), false);
     assert_eq!(drain(&mut policy), "leave open ap changed");
     assert_eq!(policy.mode(), "AP");
     // The radio does not answer: it is told again.
@@ -82,7 +78,7 @@ fn without_credentials_there_is_only_the_access_point() {
     policy.radio(at(5001), &RadioEvent::AccessPointStarted);
     assert_eq!((drain(&mut policy).as_str(), policy.next_at()), ("changed", None));
     // Credentials come over the access point, which stays open until they work.
-    policy.start(at(9000), credentials());
+    policy.start(at(9000), true);
     assert_eq!(drain(&mut policy), "join changed");
     assert_eq!(policy.mode(), "AP_STA");
     policy.radio(at(9100), &RadioEvent::Joined);
@@ -113,7 +109,7 @@ fn the_first_attempt_hesitates_the_longer_the_more_crashes_led_here() {
     let waits = |crashes| {
         let each = (0..200).map(|seed| {
             let mut policy = policy(seed);
-            policy.begin(at(0), credentials(), crashes);
+            policy.begin(at(0), true, crashes);
             assert_eq!((drain(&mut policy).as_str(), policy.state()), ("changed", State::Waiting));
             let next = policy.next_at().unwrap();
             policy.tick(next);
@@ -129,7 +125,7 @@ fn the_first_attempt_hesitates_the_longer_the_more_crashes_led_here() {
         assert!(*early < longest / 10 && *late > longest * 9 / 10, "spread out: {early} to {late} ms");
     }
     let mut policy = policy(1);
-    policy.begin(at(0), None, 3);
+    policy.begin(at(0), false, 3);
     assert_eq!(drain(&mut policy), "leave open ap changed", "the own access point does not wait");
 }
 
@@ -178,7 +174,7 @@ fn a_wrong_pass_phrase_opens_the_access_point_and_keeps_trying_with_back_off() {
 fn nodes_do_not_retry_in_step() {
     let first_retry = |seed| {
         let mut policy = policy(seed);
-        policy.start(at(0), credentials());
+        policy.start(at(0), true);
         drain(&mut policy);
         policy.radio(at(0), &RadioEvent::JoinFailed(LinkError::NotFound));
         policy.retry_in(at(0))
@@ -314,7 +310,7 @@ proptest! {
     fn a_node_is_always_reachable_or_trying(seed: u64, steps in prop::collection::vec(step(), 1..120)) {
         let mut policy = policy(seed);
         let mut now = at(0);
-        policy.start(now, credentials());
+        policy.start(now, true);
         // What the radio and the stack were last told.
         let mut open = false;
         let mut addressing = Addressing::None;
@@ -323,7 +319,7 @@ proptest! {
             match step {
                 Step::Radio(event) => policy.radio(now, &event),
                 Step::Address(present) => policy.address(now, present),
-                Step::Start(with) => policy.start(now, credentials().filter(|_| with)),
+                Step::Start(with) => policy.start(now, with),
                 Step::Wait(ms) => { now = now + Duration::from_millis(ms); policy.tick(now); }
                 Step::NextTick => {
                     if let Some(next) = policy.next_at() { now = now.max(next); }
@@ -337,7 +333,7 @@ proptest! {
                 match output {
                     Output::Radio(RadioCommand::StartAccessPoint { .. }) => open = true,
                     Output::Radio(RadioCommand::StopAccessPoint) => open = false,
-                    Output::Radio(RadioCommand::Join { .. }) => prop_assert_eq!(policy.state(), State::Connecting),
+                    Output::Join => prop_assert_eq!(policy.state(), State::Connecting),
                     Output::Addressing(wanted) => addressing = wanted,
                     _ => {}
                 }

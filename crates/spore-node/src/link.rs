@@ -17,8 +17,8 @@ use spore_wire::portal::{self, Question};
 
 /// First address that a guest gets; the others follow.
 const FIRST_GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 100);
-/// Guests with an address of their own. Espressif's SDK lets in eight at most.
-const GUESTS: usize = 8;
+/// Guests with an address of their own: as many as Espressif's SDK lets in.
+const GUESTS: usize = 4;
 /// Mask of the access point's network.
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 /// Seconds until a guest asks for its address again.

@@ -102,6 +102,8 @@ pub enum Addressing {
 /// What the policy wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// Tell the radio to join the network that the settings name ([`RadioCommand::Join`]).
+    Join,
     /// Tell the radio.
     Radio(RadioCommand),
     /// Tell the network stack.
@@ -136,7 +138,8 @@ enum AccessPoint {
 #[derive(Debug)]
 pub struct Policy {
     settings: Settings,
-    credentials: Option<(Ssid, Passphrase)>,
+    /// There is a network to join.
+    credentials: bool,
     access_point_ssid: Ssid,
     rng: Rng,
     state: State,
@@ -160,7 +163,7 @@ impl Policy {
     pub fn new(settings: Settings, access_point_ssid: Ssid, seed: u64) -> Self {
         Self {
             settings,
-            credentials: None,
+            credentials: false,
             access_point_ssid,
             rng: Rng::new(seed),
             state: State::Idle,
@@ -177,7 +180,7 @@ impl Policy {
 
     /// Begins after a start of the node, which so many quick crashes in a row led to: as [`Policy::start`], but the first attempt
     /// hesitates.
-    pub fn begin(&mut self, now: Instant, credentials: Option<(Ssid, Passphrase)>, crashes: u8) {
+    pub fn begin(&mut self, now: Instant, credentials: bool, crashes: u8) {
         self.start(now, credentials);
         if core::mem::take(&mut self.pending.join) {
             let longest = HESITATION.times(1 << crashes.min(HESITATION_DOUBLINGS)).as_millis();
@@ -186,14 +189,13 @@ impl Policy {
         }
     }
 
-    /// Begins anew with changed credentials: `None` or an empty name means there are none, and the access
-    /// point opens at once.
-    pub fn start(&mut self, now: Instant, credentials: Option<(Ssid, Passphrase)>) {
-        self.credentials = credentials.filter(|(ssid, _)| !ssid.is_empty());
+    /// Begins anew with changed credentials. Without any the access point opens at once.
+    pub fn start(&mut self, now: Instant, credentials: bool) {
+        self.credentials = credentials;
         self.failures = 0;
         self.lost = None;
         self.last_error = None;
-        if self.credentials.is_some() {
+        if credentials {
             self.attempt(now);
         } else {
             self.leave_link();
@@ -311,10 +313,8 @@ impl Policy {
         if core::mem::take(&mut self.pending.leave) {
             return Some(Output::Radio(RadioCommand::Leave));
         }
-        if core::mem::take(&mut self.pending.join)
-            && let Some((ssid, passphrase)) = self.credentials.clone()
-        {
-            return Some(Output::Radio(RadioCommand::Join { ssid, passphrase }));
+        if core::mem::take(&mut self.pending.join) {
+            return Some(Output::Join);
         }
         if let Some(open) = self.pending.access_point.take() {
             return Some(Output::Radio(if open {
@@ -423,9 +423,9 @@ impl Policy {
         }
     }
 
-    /// Network the station is for; `None` without credentials.
-    pub fn ssid(&self) -> Option<&str> {
-        self.credentials.as_ref().map(|(ssid, _)| ssid.as_str())
+    /// Whether there is a network that the station is for.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials
     }
 
     /// Whether the own access point is open.

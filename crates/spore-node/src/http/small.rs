@@ -240,7 +240,7 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
             json.field(key!("mode"), wifi.mode())?;
             json.field(key!("state"), wifi.state().as_str())?;
             json.field_bool(key!("connected"), wifi.state() == WifiState::Connected)?;
-            json.field(key!("ssid"), wifi.ssid().unwrap_or_default())?;
+            json.field(key!("ssid"), &state.config.wifi_ssid)?;
             let signal = state.signal;
             json.key(key!("rssi"))?;
             json.signed(signal.map_or(0, |signal| signal.rssi.into()))?;
