@@ -122,6 +122,9 @@ fn status_text(status: &NodeStatus, places: &[String], palette: Palette) -> Stri
     if status.boot > 0 {
         line("boot", format!("{} ({})", status.boot, status.reset_reason), Tone::Plain);
     }
+    if status.safe_mode {
+        line("safe mode", "no services; a restart or an update ends it".to_owned(), Tone::Bad);
+    }
     for (index, place) in places.iter().enumerate() {
         line(if index == 0 { "crashed in" } else { "inlined in" }, place.clone(), Tone::Bad);
     }
