@@ -93,7 +93,7 @@ def test_three_quick_crashes_lead_to_safe_mode_and_an_update_out_of_it(chip, hom
             node.node.request("GET", "/api/hello", timeout=20)
         status = node.up(boot=before["boot"] + crashes)
         assert (status["safeMode"], status["resetReason"][:8]) == (crashes == 3, "panic at")
-    node.says("safe mode: no services, because of 3 quick crashes")
+    node.says("safe mode: no services until a restart; quick crashes: 3")
     assert status["image"] == before["image"]
     # What crashed is not there, and what every node has is.
     assert node.node.request("GET", "/api/hello", timeout=20).status == 404

@@ -52,7 +52,7 @@ fn after_three_quick_crashes_a_node_offers_no_services_until_it_is_restarted() {
     assert!(names.len() == 6 && !names.iter().any(|name| name.contains('.')), "{names:?}");
     let labels = |sim: &Sim| sim.get(0, "/api/node/status")["labels"].as_object().unwrap().len();
     assert_eq!(labels(&sim), 1, "app=spore, which every node has");
-    assert!(sim.logs().contains("safe mode: no services, because of 3 quick crashes; a restart ends it"));
+    assert!(sim.logs().contains("safe mode: no services until a restart; quick crashes: 3"));
     // It is a member like others.
     sim.converge();
     crash(&sim);

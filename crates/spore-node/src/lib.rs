@@ -46,7 +46,7 @@ use spore_core::tasks::{TaskError, TaskId};
 use spore_core::time::Instant;
 use spore_core::trial::Verdict;
 use spore_image::FlashMap;
-use spore_sentence::say;
+use spore_sentence::{say, sentence};
 
 /// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
@@ -328,10 +328,9 @@ fn greet(ctx: &Context<'_>) {
     let trial = if trial { " on trial" } else { "" };
     ctx.log(format_args!("{hostname} version {version} slot {slot} boot {boot}{trial}"));
     if ctx.is_safe_mode() {
-        let crashes = ctx.quick_crashes();
-        ctx.log(format_args!(
-            "safe mode: no services, because of {crashes} quick crashes; a restart ends it"
-        ));
+        let (why, crashes) =
+            (sentence!("safe mode: no services until a restart; quick crashes: "), ctx.quick_crashes());
+        ctx.log(format_args!("{why}{crashes}"));
     }
 }
 
