@@ -109,8 +109,11 @@ impl World {
     }
 }
 
+/// What is spoiled, and what must be said.
+type Case<'a> = (&'a dyn Fn(&mut World), &'a [&'a str]);
+
 /// Spoils one thing at a time, and compares what is said with what must be: its beginning.
-fn spoiled(cases: &[(&dyn Fn(&mut World), &[&str])]) {
+fn spoiled(cases: &[Case]) {
     if !is_there("xtensa-lx106-elf-as") {
         return;
     }
