@@ -77,7 +77,8 @@ fn an_update_ends_safe_mode() {
 
 #[test]
 fn what_ends_a_row_of_crashes() {
-    let ends: [(&str, fn(&Sim)); 4] = [
+    type End = (&'static str, fn(&Sim));
+    let ends: [End; 4] = [
         ("a crash after more than a minute", |sim| {
             sim.run(61);
             crash(sim);

@@ -169,10 +169,10 @@ pub extern "C" fn xPortGetMinimumEverFreeHeapSize() -> u32 {
     xPortGetFreeHeapSize()
 }
 
-/// What a block for so many bytes takes, without its header.
+/// What a block for so many bytes takes, with its header.
 #[unsafe(no_mangle)]
 pub extern "C" fn xPortWantedSizeAlign(bytes: u32) -> u32 {
-    bytes.wrapping_add(7) & !7
+    bytes.wrapping_add(spore_heap::HEADER + 7) & !7
 }
 
 /// Never called: with `immediate-abort` a panic does not come here.
