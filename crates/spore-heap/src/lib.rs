@@ -142,7 +142,7 @@ impl Heap {
             _ => return Err(Fault::Damaged(at)),
         };
         let room = self.end.wrapping_sub(at);
-        if length % 8 != 0 || !(SMALLEST..=room).contains(&length) {
+        if !length.is_multiple_of(8) || !(SMALLEST..=room).contains(&length) {
             return Err(Fault::Damaged(at));
         }
         Ok(Block { at, length, asked })
@@ -202,7 +202,7 @@ impl Heap {
     #[inline(always)]
     pub fn used(&self, memory: &impl Memory, content: u32) -> Result<Block, Fault> {
         let at = content.wrapping_sub(HEADER);
-        if content % 8 != 0 || at < self.start || at >= self.end {
+        if !content.is_multiple_of(8) || at < self.start || at >= self.end {
             return Err(Fault::NotInUse(content));
         }
         match self.block(memory, at) {
