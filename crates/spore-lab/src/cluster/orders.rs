@@ -34,10 +34,7 @@ impl Cluster {
 
     fn crash(&self, name: &str) -> Result<Reply> {
         let node = &self.members[self.find(name)?].node;
-        ensure!(
-            node.kind() == "virtual",
-            "{name} is emulated: its firmware crashes only for reasons of its own, such as an image made to (--behaviour is for virtual nodes)"
-        );
+        ensure!(node.kind() == "virtual", "{name} is emulated; only virtual nodes crash on demand");
         ensure!(
             node.view.phase.get() == Phase::Running,
             "{name} is {}, not running",
