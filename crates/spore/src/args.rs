@@ -65,6 +65,10 @@ pub enum Command {
     Down,
     /// Make a firmware image
     Build(cmd::build::BuildArgs),
+    /// Write the firmware to a board on a USB adapter
+    Flash(cmd::flash::FlashArgs),
+    /// Show what a board says on its serial line
+    Monitor(cmd::monitor::MonitorArgs),
     /// Update nodes over the air
     #[command(subcommand)]
     Ota(cmd::ota::OtaCommand),
