@@ -14,12 +14,12 @@ After the chip was flashed and its line let go, its owner takes GPIO0 off ground
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pty
 import select
 import struct
-import termios
 import threading
 import time
 import tty
@@ -31,6 +31,11 @@ FLASH_IDS = {512 << 10: 0x1340C8, 1 << 20: 0x146085, 2 << 20: 0x1540C8, 4 << 20:
 ESP8266 = 0xFFF0C101
 ESP32 = 0x00F01D83
 ROM_LOG = b"\r\n ets Jan  8 2013,rst cause:2, boot mode:(3,6)\r\n\r\n"
+
+
+def baud_of(terminal):
+    """The rate of a pseudo-terminal, of whatever number (Linux: `struct termios2`)."""
+    return struct.unpack_from("I", fcntl.ioctl(terminal, 0x802C542A, bytes(44)), 40)[0]
 
 
 class Unplugged(Exception):
@@ -310,8 +315,8 @@ class Chip:
         return False
 
     def baud(self):
-        """What the line is set to, by whoever has it open."""
-        return termios.tcgetattr(self.master)[5]
+        """The rate of the line, as whoever opened it has set it."""
+        return baud_of(self.master)
 
 
 # Code, method, and whether only the stub knows it.

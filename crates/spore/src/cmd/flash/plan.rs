@@ -83,6 +83,10 @@ impl Plan {
         let mut parts = Vec::new();
 
         let (settings, config) = settings(&mut flash, map, wanted, &mut notes)?;
+        if settings == Settings::New {
+            // Whatever lies there is none of ours, and the storage would not take it for blank.
+            flash = Flash::ram(map.bytes());
+        }
         if settings != Settings::Kept {
             store::save(&mut flash, map.config().offset..map.config().end(), &config)
                 .map_err(|error| Failure::other(format!("the settings cannot be made: {error}")))?;
