@@ -45,10 +45,12 @@ class Unplugged(Exception):
 class Chip:
     """A chip on a pseudo-terminal, at a path of its own that stays the same when it is unplugged and plugged in again."""
 
-    def __init__(self, folder, flash, *, magic=ESP8266, silent=False, log=b"", unplug_after=None, flash_id=None):
+    def __init__(self, folder, flash, *, magic=ESP8266, silent=False, log=b"", unplug_after=None, stall_after=None, flash_id=None):
         self.path = folder / "ttyUSB0"
         self.flash = bytearray(flash)
-        self.magic, self.silent, self.log, self.unplug_after = magic, silent, log, unplug_after
+        self.magic, self.silent, self.log = magic, silent, log
+        self.unplug_after, self.stall_after = unplug_after, stall_after
+        self.stalled = threading.Event()
         self.flash_id = FLASH_IDS[len(flash)] if flash_id is None else flash_id
         # What was asked of it: names of operations.
         self.asked = []
@@ -102,6 +104,9 @@ class Chip:
                 self.received += len(data)
                 if self.unplug_after is not None and self.received > self.unplug_after:
                     raise Unplugged
+                if self.stall_after is not None and self.received > self.stall_after:
+                    self.stalled.set()
+                    continue
                 return data
             if events & select.POLLHUP:
                 time.sleep(0.02)

@@ -1,12 +1,16 @@
 """`spore flash` through the real esptool, into a chip on a pseudo-terminal that speaks as the ROM's loader and esptool's stub do."""
 
 import json
+import os
+import signal
 import struct
+import subprocess
 import zlib
 
 import pytest
 from chip import ESP32, Chip
 from conftest import PASSWORD, RADIO, SSID
+from harness import COMMAND
 from image import SLOT, image
 
 MODES = {"qio": 0, "qout": 1, "dio": 2, "dout": 3}
@@ -188,6 +192,24 @@ def test_unplugged_while_writing_and_again(project, chip):
     report = project.flash(board)
     check_new(project, board, untouched=broken)
     assert not report["ranSpore"]
+
+
+def test_interrupted_while_writing(project, chip, tmp_path):
+    """Ctrl-C reaches esptool, too. The temporary files, with the pass phrase in one, are gone afterwards."""
+    board = chip(stall_after=100_000)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = project.environment(WIFI_SSID=SSID, WIFI_PASSWORD=PASSWORD, TMPDIR=str(temporary))
+    process = subprocess.Popen(
+        [COMMAND, "flash", "--port", str(board.path)], cwd=project.folder, env=environment, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert board.stalled.wait(60)
+    assert list(temporary.iterdir())
+    os.killpg(process.pid, signal.SIGINT)
+    out, messages = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "") and "interrupted" in messages
+    assert not [name for name in temporary.iterdir() if name.name.startswith("spore-flash")]
 
 
 def test_what_is_not_for_chips_is_refused_before_a_board_is_touched(project, chip):

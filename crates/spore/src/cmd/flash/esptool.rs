@@ -8,6 +8,8 @@ use crate::output::progress::Progress;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What is installed, pinned whole.
 const REQUIREMENTS: &str = include_str!("esptool.txt");
@@ -26,6 +28,8 @@ pub struct Esptool {
     program: PathBuf,
     port: PathBuf,
     stub: bool,
+    /// Set by Ctrl-C, which reaches esptool as well. We do not end before it: temporary files hold a pass phrase.
+    interrupted: Arc<AtomicBool>,
 }
 
 /// What the chip said about itself.
@@ -60,8 +64,8 @@ fn bytes_of(text: &str) -> Option<u64> {
 
 impl Esptool {
     /// The program for a board on this port. Without `stub`, nothing is loaded into the chip's RAM to help.
-    pub fn new(program: PathBuf, port: &Path, stub: bool) -> Self {
-        Self { program, port: port.to_owned(), stub }
+    pub fn new(program: PathBuf, port: &Path, stub: bool, interrupted: Arc<AtomicBool>) -> Self {
+        Self { program, port: port.to_owned(), stub, interrupted }
     }
 
     /// Ask the chip what it is and, where the stub is there to do it, read the first bytes of its flash.
@@ -180,6 +184,9 @@ impl Esptool {
 
     /// Why it failed, from the line in which it says so.
     fn explain(&self, status: ExitStatus, errors: &str) -> Failure {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Failure::other("interrupted").hint(BROKEN_OFF);
+        }
         let line = errors.lines().find_map(|line| line.split_once("error occurred: "));
         let Some((_, why)) = line else {
             let end: Vec<_> = errors.lines().rev().take(5).collect();
@@ -195,6 +202,9 @@ impl Esptool {
         } else if why.contains("MD5") || why.contains("Write failed") {
             Failure::other(format!("what was written cannot be read back: {why}"))
                 .hint("the flash chip is worn or has too little current; try another supply, and --mode dout")
+        } else if why.contains("exclusively lock") || why.contains("busy") {
+            Failure::new(Kind::Unreachable, format!("another program has {port} open: {why}"))
+                .hint("end it: a monitor, an IDE, ModemManager")
         } else if why.contains("could not open port") || why.contains("No such file") {
             Failure::new(Kind::Unreachable, format!("{port} is gone")).hint(BROKEN_OFF)
         } else {
@@ -343,7 +353,7 @@ mod tests {
 
     #[test]
     fn its_errors_in_our_words() {
-        let tool = Esptool::new("esptool".into(), Path::new("/dev/ttyUSB0"), true);
+        let tool = Esptool::new("esptool".into(), Path::new("/dev/ttyUSB0"), true, Arc::default());
         let explain = |text: &str| tool.explain(ExitStatus::from_raw(2 << 8), text);
         let connect = explain(
             "WARNING: x\nERROR: A fatal error occurred: Failed to connect to ESP8266: No serial data received.\nmore\n",
@@ -359,6 +369,10 @@ mod tests {
             explain("ERROR: A serial exception error occurred: could not open port x").kind,
             Kind::Unreachable
         );
+        let busy = explain(
+            "ERROR: A serial exception error occurred: could not open port x: Could not exclusively lock",
+        );
+        assert!(busy.message.contains("another program"), "{}", busy.message);
         let other = explain("Traceback\nValueError: x\n");
         assert!(
             other.message.contains("ValueError") && other.hint.unwrap().contains("-vv"),

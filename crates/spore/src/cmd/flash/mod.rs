@@ -15,6 +15,8 @@ use plan::{HEAD, Held, Plan, Settings};
 use serde_json::json;
 use spore_image::FlashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Lines of its log after which a board has started.
@@ -166,9 +168,12 @@ pub fn run(args: &FlashArgs, context: &mut Context) -> Outcome {
     let wanted = Wanted::new(args, context)?;
     let content = Content::find(args, context)?;
     let port = ports::choose(args.port.as_deref(), context)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGINT, interrupted.clone())
+        .map_err(|error| Failure::other(format!("cannot catch signals: {error}")))?;
     // Its errors say more than esptool's.
     drop(crate::serial::open(&port, LOG_BAUD)?);
-    let tool = Esptool::new(esptool::get(context)?, &port, !args.no_stub);
+    let tool = Esptool::new(esptool::get(context)?, &port, !args.no_stub, interrupted.clone());
 
     context.note("looking at the board");
     let (chip, head) = tool.look(HEAD, context)?;
@@ -192,7 +197,7 @@ pub fn run(args: &FlashArgs, context: &mut Context) -> Outcome {
     if !context.json {
         report.write(context)?;
     }
-    let started = if args.no_wait { None } else { Some(starts(&port, context)?) };
+    let started = if args.no_wait { None } else { Some(starts(&port, &interrupted, context)?) };
     if context.json { context.json_line(&report.json(started)) } else { Ok(()) }
 }
 
@@ -231,7 +236,7 @@ fn size_of(chip: &Chip, wanted: Option<Size>, context: &Context) -> Outcome<Size
 }
 
 /// Show the first lines of the board's log; whether there were any.
-fn starts(port: &Path, context: &mut Context) -> Outcome<bool> {
+fn starts(port: &Path, interrupted: &AtomicBool, context: &mut Context) -> Outcome<bool> {
     // Of the log nothing belongs into a result in JSON.
     let mut nowhere = std::io::sink();
     let json = context.json;
@@ -244,7 +249,7 @@ fn starts(port: &Path, context: &mut Context) -> Outcome<bool> {
     let mut said = None;
     let mut line = None;
     let mut view = View::new(context, false);
-    while begun.elapsed() < patience && view.shown < LINES {
+    while begun.elapsed() < patience && view.shown < LINES && !interrupted.load(Ordering::Relaxed) {
         // It may be unplugged right now.
         let Some(open) = &line else {
             line = Line::open(port, LOG_BAUD).ok();
