@@ -297,9 +297,9 @@ impl Config {
         }
     }
 
-    /// The network to join, if there is one.
-    pub fn credentials(&self) -> Option<(Ssid, Passphrase)> {
-        (!self.wifi_ssid.is_empty()).then(|| (self.wifi_ssid.clone(), self.wifi_passphrase.clone()))
+    /// Whether there is a network to join.
+    pub fn has_credentials(&self) -> bool {
+        !self.wifi_ssid.is_empty()
     }
 }
 
@@ -379,7 +379,7 @@ mod tests {
         config.set("label.role", "").unwrap();
         assert!(config.labels.is_empty());
         assert_eq!(config.set("label.", "x"), Err(ConfigError::Label(NameError::Empty)));
-        assert_eq!(config.credentials(), None);
+        assert!(!config.has_credentials());
     }
 
     #[test]

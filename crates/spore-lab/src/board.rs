@@ -54,6 +54,10 @@ impl Radio for VirtualRadio {
         self.radio.signal()
     }
 
+    fn disconnect_code(&self) -> u8 {
+        self.radio.disconnect_code()
+    }
+
     fn access_point_clients(&self) -> u8 {
         self.radio.access_point_clients()
     }

@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 mod later;
 pub mod limits;
+mod link;
 mod network;
 pub mod page;
 mod scheduler;
@@ -40,6 +41,7 @@ use embassy_net::driver::{Driver, HardwareAddress};
 use embassy_net::{Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::NorFlash;
+use link::Link;
 use service::Service;
 use spore_boot::Boot;
 use spore_core::tasks::{TaskError, TaskId};
@@ -58,6 +60,7 @@ pub struct Memory<'a> {
     context: Context<'a>,
     sockets: StackResources<SOCKETS>,
     http: http::Shared,
+    link: link::Shared,
     buffers: Buffers,
 }
 
@@ -68,6 +71,7 @@ impl Memory<'_> {
             context: Context::new(),
             sockets: StackResources::new(),
             http: http::Shared::new(),
+            link: link::Shared::new(),
             buffers: Buffers::new(),
         }
     }
@@ -136,14 +140,14 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
         return Err(AssembleError::NotEthernet);
     };
-    let Memory { context, sockets, http, buffers } = memory;
-    let (shared, seed) = (&*http, system.entropy());
+    let Memory { context, sockets, http, link, buffers } = memory;
+    let (shared, link, seed) = (&*http, &*link, system.entropy());
     // Parts that need much stack for a moment stand apart.
     let flash_bytes = system.flash_bytes();
     context.begin(start, mac, system);
     context.configure(|config| read_settings(&mut *flash.borrow_mut(), flash_bytes, config));
     let ctx = &*context;
-    let (stack, runner) = connect(device, sockets, seed);
+    let (stack, runner) = connect(Link::new(device, link), sockets, seed);
     let udp = udp::Sockets::new(stack, &mut buffers.udp);
     let listen = scheduler::register(ctx).map_err(AssembleError::ServiceTask)?;
     for service in ctx.services() {
@@ -153,7 +157,7 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     tell_reverted(ctx);
     Ok(Assembled {
         network: Network { runner },
-        node: Node { ctx, stack, radio, flash, udp, listen, fetch: &mut buffers.fetch },
+        node: Node { ctx, stack, link, radio, flash, udp, listen, fetch: &mut buffers.fetch },
         workers: buffers.connections.each_mut().map(|memory| Worker { ctx, flash, stack, shared, memory }),
         refusers: buffers.overflow.each_mut().map(|memory| Refuser { stack, shared, memory }),
     })
@@ -194,7 +198,7 @@ pub struct Assembled<'m, 'a, B: Board> {
 
 /// The task of the IP stack.
 pub struct Network<'m, B: Board> {
-    runner: Runner<'m, B::Device>,
+    runner: Runner<'m, Link<'m, B::Device>>,
 }
 
 impl<B: Board> Network<'_, B> {
@@ -238,6 +242,7 @@ impl Refuser<'_> {
 pub struct Node<'m, 'a, B: Board> {
     ctx: &'m Context<'a>,
     stack: Stack<'m>,
+    link: &'m link::Shared,
     radio: B::Radio,
     flash: &'a RefCell<B::Flash>,
     udp: udp::Sockets<'m>,
@@ -254,10 +259,10 @@ impl<B: Board> Node<'_, '_, B> {
     /// The same with an application of your own beside the node: async code with the node's context, for instance to wait
     /// for events with [`Context::subscribe`]. When it ends the node goes on.
     pub async fn run_with(self, application: impl AsyncFnOnce(&Context<'_>)) -> Exit {
-        let Self { ctx, stack, mut radio, flash, udp, listen, fetch } = self;
+        let Self { ctx, stack, link, mut radio, flash, udp, listen, fetch } = self;
         let udp::Sockets { socket, answers } = udp;
         // Each lies where it is made: an array or a tuple of futures would be moved there over the stack.
-        let wifi = pin!(network::run(ctx, &mut radio, stack));
+        let wifi = pin!(network::run(ctx, &mut radio, stack, link));
         let heard = pin!(udp::listen(ctx, &socket, answers, listen));
         let tasks = pin!(scheduler::run(ctx, &socket));
         let details = pin!(details::run(ctx, stack, fetch));
