@@ -18,6 +18,8 @@ pub(in crate::cmd) const CHIPS: [(&str, u32); 3] =
     [("chip.bin", 1 << 20), ("chip-2M.bin", 2 << 20), ("chip-4M.bin", 4 << 20)];
 /// How many bytes before its end a chip has the radio's calibration.
 const RADIO_BEFORE_END: usize = 4 * 4096;
+/// How many it has room for: a sector. Espressif's file has 128.
+const RADIO_BYTES: usize = 4096;
 /// Where docs/memory.md keeps the bill.
 const MARKS: (&str, &str) = ("<!-- bill -->\n```\n", "```\n<!-- /bill -->");
 
@@ -232,9 +234,16 @@ fn make(
 }
 
 /// Puts the radio's calibration where the SDK looks for it: in the last sector but three.
-fn put_radio(chip: &mut [u8], radio: &[u8]) {
-    let start = chip.len() - RADIO_BEFORE_END;
-    chip[start..start + radio.len()].copy_from_slice(radio);
+pub(in crate::cmd) fn put_radio(chip: &mut [u8], data: &[u8]) {
+    let start = chip.len().saturating_sub(RADIO_BEFORE_END);
+    chip.iter_mut().skip(start).take(RADIO_BYTES).zip(data).for_each(|(to, from)| *to = *from);
+}
+
+/// The radio's calibration in a chip's content, if there is one.
+pub(in crate::cmd) fn radio_of(chip: &[u8]) -> Option<Vec<u8>> {
+    let start = chip.len().checked_sub(RADIO_BEFORE_END)?;
+    let data = chip.get(start..)?.get(..RADIO_BYTES)?;
+    data.iter().any(|byte| *byte != 0xFF).then(|| data.to_vec())
 }
 
 /// What the checks go by.

@@ -15,7 +15,7 @@ mod sdk;
 mod stack;
 #[cfg(test)]
 mod tests;
-mod tools;
+pub(in crate::cmd) mod tools;
 mod virtual_board;
 
 use crate::context::Context;
@@ -61,10 +61,19 @@ pub struct BuildArgs {
 /// Make what emulated boards are made of, if anything changed since it was made; only messages are shown. Name and version
 /// of the firmware stay what they were in the last build.
 pub fn for_emulator(context: &Context) -> Outcome {
-    let built = context.root.join("build").join(Sdk::StandIn.board()).join(crate::image::BUILT);
+    again(Sdk::StandIn.board(), context)
+}
+
+/// The same for chips, with the SDK that `ESP8266_SDK_DIR` names.
+pub fn for_chip(context: &Context) -> Outcome {
+    again("esp8266", context)
+}
+
+fn again(board: &str, context: &Context) -> Outcome {
+    let built = context.root.join("build").join(board).join(crate::image::BUILT);
     let header = std::fs::read(built).ok().and_then(|bytes| spore_image::Header::parse(&bytes).ok());
     let args = BuildArgs {
-        board: Sdk::StandIn.board().to_owned(),
+        board: board.to_owned(),
         version: header.as_ref().map(|header| header.version.clone()),
         name: header.map_or("spore".to_owned(), |header| header.name.as_str().to_owned()),
         behaviour: Act::Healthy,
