@@ -24,7 +24,7 @@ pub mod store;
 mod udp;
 
 pub use board::{Board, Exit, Parts};
-pub use context::{Context, EventBuffer, Subscription};
+pub use context::{Context, EventBuffer, LONGEST_SLEEP, OnTrial, Subscription};
 pub use http::ROUTES;
 pub use http::Route;
 pub use spore_core::config::Config;

@@ -1,6 +1,6 @@
 //! Time: CCOUNT made 64 bits wide, the one comparator (interrupt 6), the alarm, the share of time spent idle.
 
-use crate::{chip::Cell, interrupts, reset, watchdog};
+use crate::{chip::Cell, interrupts, pins, reset, watchdog};
 use core::arch::asm;
 use spore_hidden::TICKS_PER_MICRO;
 
@@ -86,6 +86,7 @@ fn program() {
 extern "C" fn clock_tick() -> u32 {
     let now = micros();
     watchdog::look(now);
+    pins::look(now);
     let clock = CLOCK.get();
     let rings = now >= clock.alarm && interrupts::timer_unmasked();
     if rings {

@@ -167,6 +167,11 @@ extern "C" fn rom_set_exception_handler(cause: u32, handler: u32) -> u32 {
     }
 }
 
+/// Masks all interrupts but the clock's.
+pub(crate) fn only_clock() {
+    enable(1 << interrupt::CLOCK);
+}
+
 /// Back to the state at reset: only the clock's interrupt.
 pub(crate) fn reset() {
     *ATTACHED.get() = [None; COUNT];
