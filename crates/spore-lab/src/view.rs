@@ -2,6 +2,7 @@
 
 use crate::board::Log;
 use crate::observer::Seen;
+use crate::pins::Pins;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use spore_lan::Mac;
@@ -19,6 +20,8 @@ pub enum Phase {
     Booting,
     /// The image runs.
     Running,
+    /// In deep sleep.
+    Asleep,
     /// The image does nothing; the watchdog will bite.
     Hanging,
     /// Its emulator ended and will be started again after a pause.
@@ -36,6 +39,7 @@ impl Phase {
             Self::Off => "off",
             Self::Booting => "booting",
             Self::Running => "running",
+            Self::Asleep => "asleep",
             Self::Hanging => "hanging",
             Self::Crashed => "crashed",
             Self::Bricked => "bricked",
@@ -76,6 +80,8 @@ pub struct View {
     pub seen: Seen,
     /// Its log.
     pub log: Log,
+    /// Pins and analogue input of a virtual node.
+    pub pins: Pins,
     /// Host CPU time spent on a virtual node.
     pub usage: Usage,
     /// Host CPU time that emulators spent on an emulated node.
@@ -94,6 +100,7 @@ impl View {
             boots: Cell::new(0),
             seen: Seen::default(),
             log: Log::default(),
+            pins: Pins::default(),
             usage: Usage::new(),
             emulator_usage: Cell::default(),
             bytes: Cell::new(0),
@@ -123,6 +130,7 @@ impl View {
         self.phase.set(phase);
         self.seen.borrow_mut().clear();
         self.version.borrow_mut().clear();
+        self.pins.reset();
     }
 }
 

@@ -11,7 +11,9 @@ use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
 use hello::Hello;
-use relay::{Relay, Simulated};
+#[cfg(not(feature = "sensor"))]
+use relay::Relay;
+use spore_board::Pins;
 use spore_boot::rtc::Request;
 use spore_node::service::Service;
 use spore_node::{Assembled, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
@@ -44,7 +46,6 @@ static FLASH: StaticCell<RefCell<Flash>> = StaticCell::new();
 static BEGIN: StaticCell<Option<Begin>> = StaticCell::new();
 static SYSTEM: StaticCell<ChipSystem> = StaticCell::new();
 static HELLO: StaticCell<Hello> = StaticCell::new();
-static RELAY: StaticCell<Relay<Simulated>> = StaticCell::new();
 static SERVICES: StaticCell<[&'static dyn Service; 2]> = StaticCell::new();
 
 /// Asked by a crash.
@@ -98,9 +99,21 @@ fn leave(exit: Exit) {
     crash::request(match exit {
         Exit::Restart => Request::Restart,
         Exit::TrialFailed => Request::TrialFailed,
+        Exit::Sleep(millis) => return sleep(millis),
     });
     // SAFETY: no preconditions. The chip restarts in a moment; nothing of the node is polled again, because this task ends.
     unsafe { sdk::system_restart() };
+}
+
+/// Sleeps; the chip knows by itself why it wakes. Restarts if it cannot.
+fn sleep(millis: u32) {
+    // SAFETY: as in `leave`; option 0 has the radio calibrate as at any start.
+    unsafe {
+        sdk::system_deep_sleep_set_option(0);
+        if !sdk::system_deep_sleep(u64::from(millis) * 1000) {
+            sdk::system_restart();
+        }
+    }
 }
 
 /// The SDK's first call of the application. It must return soon: the node begins in [`started`].
@@ -167,7 +180,9 @@ extern "C" fn started() {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let services = services();
+    let Some(services) = services() else {
+        return fail("the pins are taken");
+    };
     let Some(node) = put_together(flash, flash_bytes, begin, services) else {
         return fail("the node cannot be put together");
     };
@@ -187,9 +202,37 @@ fn begin(flash: &RefCell<Flash>, flash_bytes: u32) -> Option<&'static Begin> {
     BEGIN.init_with(|| crate::handoff::read(&mut flash.borrow_mut(), flash_bytes)).as_ref()
 }
 
+/// What this node offers. A service of yours goes here, with the pins it needs (docs/services.md).
 #[inline(never)]
-fn services() -> &'static [&'static dyn Service] {
-    SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))])
+fn services() -> Option<&'static [&'static dyn Service]> {
+    let pins = Pins::take()?;
+    Some(SERVICES.init([HELLO.init(Hello::new()), on_pins(pins)]))
+}
+
+/// The relay, on the pin of the relay modules for an ESP-01: GPIO0, on at low. GPIO0 is a strap, which must not be low when the chip
+/// starts: so it does not switch before the firmware does. For another pin, or one that is on at high, this is the place.
+#[cfg(not(feature = "sensor"))]
+#[inline(never)]
+fn on_pins(pins: Pins) -> &'static dyn Service {
+    use spore_board::Output;
+    use spore_hal::Inverted;
+    use spore_hal::embedded_hal::digital::PinState;
+
+    static RELAY: StaticCell<Relay<Inverted<Output>>> = StaticCell::new();
+    RELAY.init(Relay::new(Inverted::new(pins.gpio0.into_output(PinState::High))))
+}
+
+/// The example sensor: I2C with the clock on GPIO2 and the data on GPIO0, and the analogue input.
+#[cfg(feature = "sensor")]
+#[inline(never)]
+fn on_pins(pins: Pins) -> &'static dyn Service {
+    use sensor::Sensor;
+    use spore_board::{Adc, Delay, OpenDrain, Pull};
+    use spore_hal::I2cMaster;
+
+    static SENSOR: StaticCell<Sensor<Adc, I2cMaster<OpenDrain, OpenDrain, Delay>>> = StaticCell::new();
+    let i2c = I2cMaster::new(pins.gpio2.into_open_drain(Pull::Up), pins.gpio0.into_open_drain(Pull::Up), Delay);
+    SENSOR.init(Sensor::new(pins.adc, i2c, None))
 }
 
 #[inline(never)]
