@@ -32,6 +32,7 @@ mod labels;
 pub mod limits;
 pub mod members;
 pub mod rng;
+pub mod sntp;
 pub mod tasks;
 pub mod time;
 pub mod trial;

@@ -313,6 +313,13 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Seconds since 1970, UTC, once a time server has told them: some seconds after the node got its address, if its router (or the
+    /// server that the setting `ntpServer` names) gives the time.
+    pub fn unix_time(&self) -> Option<u64> {
+        let now = self.now();
+        self.with(|state| state.clock.unix_millis(now)).map(|millis| millis / 1000)
+    }
+
     /// Random bits, from the radio's noise on a chip. Good for jitter, ids and games; keys want a source whose quality is known.
     pub fn random(&self) -> u64 {
         self.with_system(|system| system.entropy())
