@@ -116,7 +116,9 @@ mod tests {
     /// Polls every 100 ms from `from` on until there is a question.
     fn next(clock: &mut Clock, from: u64, random: u64) -> (u64, Question) {
         (from / 100..)
-            .find_map(|step| clock.poll(at(step * 100), Some(SERVER), random).map(|question| (step * 100, question)))
+            .find_map(|step| {
+                clock.poll(at(step * 100), Some(SERVER), random).map(|question| (step * 100, question))
+            })
             .unwrap()
     }
 
@@ -134,7 +136,10 @@ mod tests {
         assert!(clock.on_answer(at(asked + 40), SERVER, &answer(question, TIME)));
         assert_eq!(clock.unix_millis(at(asked + 40)), Some(TIME + 20));
         assert_eq!(clock.unix_millis(at(asked + 60_040)), Some(TIME + 60_020));
-        assert!(!clock.on_answer(at(asked + 50), SERVER, &answer(question, TIME + 9999)), "each answer counts once");
+        assert!(
+            !clock.on_answer(at(asked + 50), SERVER, &answer(question, TIME + 9999)),
+            "each answer counts once"
+        );
         let (again, second) = next(&mut clock, asked + 100, 99);
         let waited = again - asked;
         assert!((3_600_000..=4_051_000).contains(&waited), "{waited}");
@@ -151,10 +156,17 @@ mod tests {
         assert!(!clock.on_answer(at(asked), SERVER, &Answer { cookie: good.cookie ^ 1, ..good }));
         assert!(!clock.on_answer(at(asked), SERVER, &Answer { cookie: 0, ..good }));
         assert!(!clock.on_answer(at(asked + 4001), SERVER, &good));
-        assert!(!clock.on_answer(at(asked), SERVER, &Answer { unix_millis: 0, ..good }), "before the node's boot");
+        assert!(
+            !clock.on_answer(at(asked), SERVER, &Answer { unix_millis: 0, ..good }),
+            "before the node's boot"
+        );
         assert_eq!(clock.unix_millis(at(asked)), None);
         assert!(clock.on_answer(at(asked + 4000), SERVER, &good));
-        assert!(!Clock::new().on_answer(at(0), Ipv4Addr::UNSPECIFIED, &Answer { cookie: 0, unix_millis: TIME }));
+        assert!(!Clock::new().on_answer(
+            at(0),
+            Ipv4Addr::UNSPECIFIED,
+            &Answer { cookie: 0, unix_millis: TIME }
+        ));
     }
 
     #[test]
@@ -179,7 +191,9 @@ mod tests {
         let mut clock = Clock::new();
         let (asked, question) = next(&mut clock, 0, 5);
         assert!(clock.on_answer(at(asked), SERVER, &answer(question, TIME)));
-        let moved = (asked / 100..).find(|step| clock.poll(at(step * 100), Some(OTHER), 5 << 16).is_some()).unwrap() * 100;
+        let moved =
+            (asked / 100..).find(|step| clock.poll(at(step * 100), Some(OTHER), 5 << 16).is_some()).unwrap()
+                * 100;
         assert!(moved - asked <= 2100, "{moved}");
         assert_eq!(clock.unix_millis(at(asked + 1)), Some(TIME + 1));
     }

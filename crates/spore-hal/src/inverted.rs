@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn high_is_low() {
         let mut pin = Inverted::new(Wire::default());
-        let seen = |pin: &mut Inverted<Wire>| (pin.is_set_high(), pin.is_high(), pin.is_set_low(), pin.is_low());
+        let seen =
+            |pin: &mut Inverted<Wire>| (pin.is_set_high(), pin.is_high(), pin.is_set_low(), pin.is_low());
         assert_eq!(seen(&mut pin), (Ok(true), Ok(true), Ok(false), Ok(false)));
         pin.set_low().unwrap();
         assert_eq!(seen(&mut pin), (Ok(false), Ok(false), Ok(true), Ok(true)));

@@ -120,7 +120,9 @@ impl<Sck, Mosi, Miso, D> ErrorType for SpiMaster<Sck, Mosi, Miso, D> {
     type Error = Error;
 }
 
-impl<Sck: OutputPin, Mosi: OutputPin, Miso: InputPin, D: DelayNs> SpiBus<u8> for SpiMaster<Sck, Mosi, Miso, D> {
+impl<Sck: OutputPin, Mosi: OutputPin, Miso: InputPin, D: DelayNs> SpiBus<u8>
+    for SpiMaster<Sck, Mosi, Miso, D>
+{
     /// Sends zeros meanwhile.
     fn read(&mut self, words: &mut [u8]) -> Result<(), Error> {
         words.iter_mut().try_for_each(|word| self.byte(0).map(|seen| *word = seen))

@@ -119,7 +119,9 @@ impl Bus {
     fn falling(&mut self) {
         match (self.state, self.bits) {
             (State::Idle | State::Deaf, _) | (_, 0) => self.slave_sda = true,
-            (State::Read, 1..=7) => self.slave_sda = self.memory[usize::from(self.pointer)] << self.bits & 0x80 != 0,
+            (State::Read, 1..=7) => {
+                self.slave_sda = self.memory[usize::from(self.pointer)] << self.bits & 0x80 != 0
+            }
             (State::Read, 8) => self.slave_sda = true,
             (State::Read, _) => {
                 self.pointer = self.pointer.wrapping_add(1);
@@ -303,8 +305,12 @@ fn operations_of_one_kind_need_no_new_start() {
     let mut i2c = master(&bus);
     i2c.transaction(ADDRESS, &mut operations).unwrap();
     assert_eq!(bus.borrow().starts, 1);
-    let mut operations =
-        [Operation::Write(&[0x20]), Operation::Read(&mut one), Operation::Read(&mut two), Operation::Read(&mut [])];
+    let mut operations = [
+        Operation::Write(&[0x20]),
+        Operation::Read(&mut one),
+        Operation::Read(&mut two),
+        Operation::Read(&mut []),
+    ];
     i2c.transaction(ADDRESS, &mut operations).unwrap();
     assert_eq!((one, two), ([1, 2], [3, 4, 5]));
     assert_eq!(bus.borrow().starts, 3);

@@ -232,7 +232,15 @@ impl Cluster {
                 };
                 burn_factory_image(&flash)?;
                 self.gateway.reserve(mac);
-                Node::new_virtual(&self.spawner, &self.air, mac, (flash, file), factory, self.options.extra, seed)
+                Node::new_virtual(
+                    &self.spawner,
+                    &self.air,
+                    mac,
+                    (flash, file),
+                    factory,
+                    self.options.extra,
+                    seed,
+                )
             };
             let bridge = if self.options.bridges { Some(self.bridge(mac, number)?) } else { None };
             added.push(node.hostname());

@@ -1,8 +1,8 @@
 //! A node of the lab, virtual or emulated: what both have in common.
 
 use crate::board::BOARD;
-use crate::emulated::Home;
 use crate::control::PinStatus;
+use crate::emulated::Home;
 use crate::node::{Body, ExtraService};
 use crate::pins::ADC_MAX;
 use crate::view::{Order, Orders, Phase, View, chip_id};

@@ -2,8 +2,8 @@
 
 use crate::Mac;
 use crate::bridge::{Bridge, Room, Target, Way};
-use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::clock_server;
+use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::executor::{Spawner, Task};
 use crate::host::{Address, Host};
 use crate::switch::{PortOptions, Switch};
@@ -47,7 +47,13 @@ impl Gateway {
         let device = DhcpDevice::new(port, dhcp.clone());
         let host = Host::new::<N>(spawner, device, Address::Static(IP, config.prefix), seed);
         let clock = spawner.spawn(clock_server::serve(host.stack()));
-        Self { host, dhcp, spawner: spawner.clone(), _clock: clock, room: Room::new(N.saturating_sub(OWN_SOCKETS)) }
+        Self {
+            host,
+            dhcp,
+            spawner: spawner.clone(),
+            _clock: clock,
+            room: Room::new(N.saturating_sub(OWN_SOCKETS)),
+        }
     }
 
     /// Its stack, to speak from.

@@ -313,8 +313,8 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Seconds since 1970, UTC, once a time server has told them: some seconds after the node got its address, if its router (or the
-    /// server that the setting `ntpServer` names) gives the time.
+    /// Seconds since 1970, UTC, once the router has told them by SNTP: some seconds after the node got its address, and again every hour.
+    /// Many routers do; with one that does not this stays `None`.
     pub fn unix_time(&self) -> Option<u64> {
         let now = self.now();
         self.with(|state| state.clock.unix_millis(now)).map(|millis| millis / 1000)

@@ -123,9 +123,8 @@ pub(crate) async fn listen(
 #[inline(never)]
 fn on_time(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) {
     let now = ctx.now();
-    let counted = sntp::parse(datagram).is_some_and(|answer| {
-        ctx.with(|state| state.clock.on_answer(now, from, &answer))
-    });
+    let counted = sntp::parse(datagram)
+        .is_some_and(|answer| ctx.with(|state| state.clock.on_answer(now, from, &answer)));
     if !counted {
         ctx.with(|state| state.counters.datagrams_unknown = state.counters.datagrams_unknown.wrapping_add(1));
     }

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn known_times() {
-        let millis = |seconds, fraction| parse(&answer(seconds, fraction, 7)).map(|answer| answer.unix_millis);
+        let millis =
+            |seconds, fraction| parse(&answer(seconds, fraction, 7)).map(|answer| answer.unix_millis);
         // 2026-11-22 23:00:00 UTC is 1795388400.
         assert_eq!(millis(4_004_377_200, 1 << 31), Some(1_795_388_400_500));
         assert_eq!(millis(u32::MAX, u32::MAX), Some(2_085_978_495_999), "the last second of the first era");

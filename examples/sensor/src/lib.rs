@@ -99,3 +99,8 @@ impl<A: AnalogIn, I: I2c> Service for Sensor<A, I> {
         }
     }
 }
+
+/// The examples of the page about services, compiled as documentation tests are.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+mod page {}

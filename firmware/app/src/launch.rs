@@ -231,7 +231,8 @@ fn on_pins(pins: Pins) -> &'static dyn Service {
     use spore_hal::I2cMaster;
 
     static SENSOR: StaticCell<Sensor<Adc, I2cMaster<OpenDrain, OpenDrain, Delay>>> = StaticCell::new();
-    let i2c = I2cMaster::new(pins.gpio2.into_open_drain(Pull::Up), pins.gpio0.into_open_drain(Pull::Up), Delay);
+    let i2c =
+        I2cMaster::new(pins.gpio2.into_open_drain(Pull::Up), pins.gpio0.into_open_drain(Pull::Up), Delay);
     SENSOR.init(Sensor::new(pins.adc, i2c, None))
 }
 

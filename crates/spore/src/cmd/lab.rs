@@ -145,7 +145,8 @@ pub enum Level {
 
 /// Reads the number of a pin, with `GPIO` before it or without.
 fn gpio(text: &str) -> Result<u8, String> {
-    let number = text.get(..4).filter(|start| start.eq_ignore_ascii_case("gpio")).map_or(text, |_| &text[4..]);
+    let number =
+        text.get(..4).filter(|start| start.eq_ignore_ascii_case("gpio")).map_or(text, |_| &text[4..]);
     number.parse().map_err(|_| "give the number of a GPIO, for instance 0".to_owned())
 }
 
@@ -250,7 +251,10 @@ mod tests {
         assert_eq!((parse("pin 1 4 low"), parse("pin 1 GPIO4 low")), (pressed.clone(), pressed));
         assert_eq!(parse("adc 1 512"), Command::Adc { node: "1".into(), value: 512 });
         for line in ["pin 1 x low", "pin 1 4 middle", "adc 1 1024"] {
-            assert!(Cli::try_parse_from(["spore", "lab"].into_iter().chain(line.split(' '))).is_err(), "{line}");
+            assert!(
+                Cli::try_parse_from(["spore", "lab"].into_iter().chain(line.split(' '))).is_err(),
+                "{line}"
+            );
         }
         let off = Command::AccessPoint { on: false, passphrase: None };
         assert_eq!(parse("access-point off"), off);

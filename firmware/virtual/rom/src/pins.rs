@@ -149,7 +149,9 @@ extern "C" fn rom_gpio_output_set(set: u32, clear: u32, enable: u32, disable: u3
         }
         let (value, function) = mux(pin);
         if value & FUNCTION != function {
-            violation!("gpio_output_set drives GPIO{pin}, which is no pin: its function in the IO multiplexer is another");
+            violation!(
+                "gpio_output_set drives GPIO{pin}, which is no pin: its function in the IO multiplexer is another"
+            );
         }
     }
     let now = clock::micros();

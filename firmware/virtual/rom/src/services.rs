@@ -1,9 +1,9 @@
 //! The hidden services: see `spore_hidden`, whose functions these are.
 
 use crate::{
-    board, cache, clock, flash, interrupts, pins,
+    board, cache, clock, flash,
     host::{self, File, Mode},
-    print, random, reset, watchdog,
+    interrupts, pins, print, random, reset, watchdog,
 };
 use spore_hidden::{exit_code, reset_reason};
 
