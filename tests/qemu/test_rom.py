@@ -153,6 +153,18 @@ def test_pins_are_seen_and_set_from_outside(chip):
     ]
 
 
+def test_a_timer_drives_a_pin_and_its_duty_is_seen(chip):
+    board = chip(34, pins="pins.log")
+    assert board.run() == 0, board.serial()
+    name, kind, level, duty = (board.directory / "pins.txt").read_text().split()
+    # A quarter; how much exactly depends on how busy the host is.
+    assert (name, kind) == ("GPIO4", "output") and level in ("high", "low") and 0 < int(duty) < 100
+    lines = [line.split() for line in (board.directory / "pins.log").read_text().splitlines()]
+    times = [int(micros) for micros, *_ in lines]
+    waits = [after - before for before, after in zip(times[1:], times[2:], strict=False)]
+    assert len(waits) > 390 and min(waits[0::2]) >= 1000 and min(waits[1::2]) >= 3000
+
+
 def test_deep_sleep_lasts_so_long_and_ends_with_a_reset(chip):
     board = chip(19)
     before = time.monotonic()

@@ -11,6 +11,8 @@ use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
 use hello::Hello;
+#[cfg(feature = "sensor")]
+use relay as _;
 #[cfg(not(feature = "sensor"))]
 use relay::Relay;
 use spore_board::Pins;
@@ -222,15 +224,20 @@ fn on_pins(pins: Pins) -> &'static dyn Service {
     RELAY.init(Relay::new(Inverted::new(pins.gpio0.into_output(PinState::High))))
 }
 
-/// The example sensor: I2C with the clock on GPIO2 and the data on GPIO0, and the analogue input.
+/// The example sensor: I2C with the clock on GPIO2 and the data on GPIO0, and the analogue input. A LED on GPIO4 glows, a tenth bright.
 #[cfg(feature = "sensor")]
 #[inline(never)]
 fn on_pins(pins: Pins) -> &'static dyn Service {
     use sensor::Sensor;
     use spore_board::{Adc, Delay, OpenDrain, Pull};
     use spore_hal::I2cMaster;
+    use spore_hal::embedded_hal::digital::PinState;
+    use spore_hal::embedded_hal::pwm::SetDutyCycle as _;
 
     static SENSOR: StaticCell<Sensor<Adc, I2cMaster<OpenDrain, OpenDrain, Delay>>> = StaticCell::new();
+    if let Some([mut led]) = spore_board::start_pwm([pins.gpio4.into_output(PinState::Low)], 100) {
+        let Ok(()) = led.set_duty_cycle_percent(10);
+    }
     let i2c =
         I2cMaster::new(pins.gpio2.into_open_drain(Pull::Up), pins.gpio0.into_open_drain(Pull::Up), Delay);
     SENSOR.init(Sensor::new(pins.adc, i2c, None))

@@ -156,6 +156,13 @@ fn level(number: u8) -> bool {
 #[derive(Debug)]
 pub struct Output(u8);
 
+impl Output {
+    /// Its bit in masks of pins.
+    pub(crate) const fn mask(&self) -> u32 {
+        mask(self.0)
+    }
+}
+
 impl ErrorType for Output {
     type Error = Infallible;
 }

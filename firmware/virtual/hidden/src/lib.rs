@@ -79,6 +79,8 @@ pub mod interrupt {
     pub const ETHERNET: u32 = 1;
     /// CCOMPARE0: the ROM's own; it cannot be attached to.
     pub const CLOCK: u32 = 6;
+    /// The chip's timer FRC1, by its registers at 0x60000600: it counts down once from each value written, as long as it is switched on.
+    pub const FRC1: u32 = 9;
     /// The chip's timer FRC2: its handler is called when the time given to [`crate::alarm`] has come.
     pub const TIMER: u32 = 10;
 }

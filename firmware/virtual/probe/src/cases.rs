@@ -54,6 +54,7 @@ pub(crate) fn run(case: u32) {
             17 => chip::interrupted(),
             18 => pins::used(),
             19 => pins::sleep(),
+            34 => pins::timer(),
             20 => flash::twice(),
             21 => flash::misaligned(),
             22 => flash::past_the_end(),

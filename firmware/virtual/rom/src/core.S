@@ -95,6 +95,7 @@ thunk_\name:
     thunk adc, hidden_adc
     thunk sleep, hidden_sleep
     thunk tick, clock_tick
+    thunk frc1, clock_frc1
 
     # ets_printf(format, ...): arguments in a3 to a7, then on the caller's stack.
     .balign 4

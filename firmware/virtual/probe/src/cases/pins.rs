@@ -2,8 +2,8 @@
 
 use super::{fail, require};
 use crate::rom;
-use core::ptr::write_volatile;
-use spore_hidden::reset_reason;
+use core::ptr::{read_volatile, write_volatile};
+use spore_hidden::{interrupt, reset_reason};
 
 /// What pins are used for, and their drivers.
 const MTDI: *mut u32 = 0x6000_0804 as *mut u32;
@@ -40,6 +40,48 @@ pub(super) unsafe fn used() {
         rom::gpio_output_set(0, 1 << 12, 0, 0);
         require!("a line pulled down", rom::gpio_input_get() & 1 << 12 == 0);
         rom::ets_delay_us(600_000);
+    }
+}
+
+/// Timer FRC1.
+const LOAD: *mut u32 = 0x6000_0600 as *mut u32;
+const CONTROL: *mut u32 = 0x6000_0608 as *mut u32;
+/// On, divided by 16: 5 ticks in a microsecond.
+const ON: u32 = 1 << 7 | 1 << 2;
+
+/// High for 1 ms, low for 3 ms.
+extern "C" fn toggle(count: u32) {
+    // SAFETY: a pin of the board; a register of the chip; a word of this case.
+    unsafe {
+        if rom::gpio_input_get() & 1 << 4 != 0 {
+            rom::gpio_output_set(0, 1 << 4, 0, 0);
+            write_volatile(LOAD, 15_000);
+        } else {
+            rom::gpio_output_set(1 << 4, 0, 0, 0);
+            write_volatile(LOAD, 5_000);
+        }
+        let count = count as *mut u32;
+        write_volatile(count, read_volatile(count) + 1);
+    }
+}
+
+/// A timer that drives a pin, 400 steps of it.
+pub(super) unsafe fn timer() {
+    let mut count = 0_u32;
+    // SAFETY: a pin of the board, registers of the chip, a word that lives until the end.
+    unsafe {
+        write_volatile(GPIO4, 0);
+        rom::gpio_output_set(0, 1 << 4, 1 << 4, 0);
+        rom::ets_isr_attach(interrupt::FRC1, toggle, (&raw mut count) as u32);
+        write_volatile(LOAD, 100);
+        rom::ets_isr_unmask(1 << interrupt::FRC1);
+        rom::ets_delay_us(100_000);
+        require!("a timer that is off does not count", read_volatile(&raw const count) == 0);
+        write_volatile(CONTROL, ON);
+        rom::ets_isr_unmask(1 << interrupt::FRC1);
+        let began = spore_hidden::micros();
+        while read_volatile(&raw const count) < 400 {}
+        require!("400 steps of 2 ms on average", spore_hidden::micros() - began >= 790_000);
     }
 }
 
