@@ -14,7 +14,7 @@ use spore_hal::pwm::Plan;
 use spore_rt::rom;
 use spore_rt::task_cell::TaskCell;
 
-/// Most channels. Each costs 28 bytes of data RAM where PWM is used.
+/// Most channels. Each costs 20 bytes of data RAM where PWM is used.
 pub const CHANNELS: usize = 4;
 /// Length of a level in microseconds: serving the interrupt takes up to 5.
 const LEVEL_MICROS: u32 = 10;
@@ -38,12 +38,12 @@ fn is_chip() -> bool {
     option_env!("SPORE_BOARD") == Some("esp8266")
 }
 
-/// A step as the interrupt wants it.
+/// A step as the interrupt wants it, with half words for the 16 pins.
 #[derive(Clone, Copy)]
 struct Step {
-    set: u32,
-    clear: u32,
-    ticks: u32,
+    set: u16,
+    clear: u16,
+    levels: u16,
 }
 
 /// What the interrupt plays: steps one after the other, then those of `next` if there are any new.
@@ -61,7 +61,7 @@ struct Shared(UnsafeCell<Player>);
 // SAFETY: one core, and the rule above.
 unsafe impl Sync for Shared {}
 
-const NOTHING: Step = Step { set: 0, clear: 0, ticks: 0 };
+const NOTHING: Step = Step { set: 0, clear: 0, levels: 0 };
 static PLAYER: Shared = Shared(UnsafeCell::new(Player {
     steps: [NOTHING; CHANNELS + 1],
     count: 0,
@@ -100,9 +100,9 @@ extern "C" fn step(_: *mut c_void) {
         }
         let now = (&raw const (*player).steps).cast::<Step>().add((*player).at as usize).read();
         (*player).at += 1;
-        rom::gpio_output_set(now.set, now.clear, 0, 0);
+        rom::gpio_output_set(now.set as u32, now.clear as u32, 0, 0);
         CLEAR.write_volatile(0);
-        LOAD.write_volatile(now.ticks);
+        LOAD.write_volatile(now.levels as u32 * TICKS_PER_LEVEL);
     }
 }
 
@@ -113,7 +113,8 @@ fn play(channels: &Channels) {
     let mut next = [NOTHING; CHANNELS + 1];
     let mut count = 0;
     for (to, from) in next.iter_mut().zip(plan.steps()) {
-        *to = Step { set: from.set, clear: from.clear, ticks: u32::from(from.levels) * TICKS_PER_LEVEL };
+        // There are 16 pins.
+        *to = Step { set: from.set as u16, clear: from.clear as u16, levels: from.levels };
         count += 1;
     }
     critical_section::with(|_| {

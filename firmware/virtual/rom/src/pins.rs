@@ -2,7 +2,7 @@
 //!
 //! - `inputs.txt`, written from outside at any time, lines of `key=value`: `4=high` is the level that something outside gives GPIO4, and
 //!   `adc=512` what is measured at TOUT. It is read again when the chip looks and the last reading is older than 5 ms.
-//! - `pins.txt`, written by the chip: a line for each pin that was made an output or an input since reset: name, `output`,
+//! - `pins.txt`, written by the chip, empty lines at its end: a line for each pin that was made an output or an input since reset: name, `output`,
 //!   `open-drain` or `input`, `high` or `low`, and how many percent of the time it was high while it toggled fast. Written at once when
 //!   the last writing is older than 50 ms, else soon.
 //! - the journal, if `board.txt` names one (`pins=pins.log`): a line for each change: microseconds, drivers that are on, outputs that
@@ -80,6 +80,9 @@ struct Pins {
     high: [u32; COUNT as usize],
     since: [u64; COUNT as usize],
     journal: Option<File>,
+    /// `pins.txt`, and the longest text that was in it.
+    shown: Option<File>,
+    longest: usize,
 }
 
 static PINS: Cell<Pins> = Cell::new(Pins {
@@ -96,6 +99,8 @@ static PINS: Cell<Pins> = Cell::new(Pins {
     high: [0; COUNT as usize],
     since: [0; COUNT as usize],
     journal: None,
+    shown: None,
+    longest: 0,
 });
 
 /// A register.
@@ -113,8 +118,9 @@ fn is_open_drain(pin: u32) -> bool {
     register(PIN + 4 * pin) & OPEN_DRAIN != 0
 }
 
-/// At power on: opens the journal; false if that cannot be.
+/// At power on: opens the files; false if the journal cannot be.
 pub(crate) fn power_on() -> bool {
+    PINS.get().shown = File::open(c"pins.txt", Mode::Create);
     let Some(name) = board::value("pins") else { return true };
     let file = host::name(name.as_bytes(), &mut [0; 64]).and_then(|name| File::open(name, Mode::Create));
     PINS.get().journal = file;
@@ -285,11 +291,16 @@ fn write(now: u64) {
         let _ = text.write_str("\n");
         (pins.toggles[at], pins.high[at]) = (0, 0);
     }
+    // In one piece over what was there, so that nobody reads a half: empty lines behind it.
+    while text.length < pins.longest {
+        let _ = text.write_str("\n");
+    }
+    pins.longest = text.length;
     (pins.written, pins.changed) = (now, false);
-    if let Some(file) = File::open(c"pins.txt", Mode::Create) {
+    if let Some(file) = pins.shown {
+        file.seek(Some(0));
         // Whoever took the directory away does not want to know.
         let _ = file.write(text.bytes());
-        file.close();
     }
 }
 
