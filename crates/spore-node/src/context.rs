@@ -313,8 +313,8 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Seconds since 1970, UTC, once the router has told them by SNTP: some seconds after the node got its address, and again every hour.
-    /// Many routers do; with one that does not this stays `None`.
+    /// Seconds since 1970, UTC, once the router, or the server of the setting `ntpServer`, has told them by SNTP: some seconds after the
+    /// node got its address, and again every hour. Many routers do; with one that does not this stays `None`.
     pub fn unix_time(&self) -> Option<u64> {
         let now = self.now();
         self.with(|state| state.clock.unix_millis(now)).map(|millis| millis / 1000)

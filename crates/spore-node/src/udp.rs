@@ -136,8 +136,10 @@ fn on_time(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) {
 fn ask_for_time(ctx: &Context<'_>, answers: &mut Answers<'_>) {
     let (now, random) = (ctx.now(), ctx.random());
     let question = ctx.with(|state| {
-        let router = state.address.and_then(|address| address.gateway());
-        state.clock.poll(now, router, random)
+        let chosen = Some(state.config.ntp_server).filter(|server| !server.is_unspecified());
+        // Without an address nobody can be asked.
+        let server = state.address.and_then(|address| chosen.or(address.gateway()));
+        state.clock.poll(now, server, random)
     });
     if let Some(question) = question {
         let packet = sntp::question(question.cookie);

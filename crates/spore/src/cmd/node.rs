@@ -253,6 +253,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::utc;
     use crate::exit::Kind;
     use crate::testing::{FakeNode, run_in};
 
