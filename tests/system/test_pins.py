@@ -19,7 +19,7 @@ def test_the_relay_drives_its_pin(lab, nodes):
         assert node.post("/api/relay", state=state).status == 200
         assert pins(lab, node)[0]["GPIO0"] == ("output", level)
     table = lab.spore("lab", "pins", node.hostname).stdout
-    assert "GPIO0   output      high" in table and "analogue input: " in table
+    assert "GPIO0   output     high" in table and "analogue input: " in table
 
 
 def test_an_event_of_the_cluster_switches_all_pins(lab, nodes):

@@ -182,10 +182,8 @@ extern "C" fn started() {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let Some(services) = services() else {
-        return fail("the pins are taken");
-    };
-    let Some(node) = put_together(flash, flash_bytes, begin, services) else {
+    let node = services().and_then(|services| put_together(flash, flash_bytes, begin, services));
+    let Some(node) = node else {
         return fail("the node cannot be put together");
     };
     let spawner = executor::start();
