@@ -29,9 +29,11 @@ LAYERS = {
     "spore-answers": {"spore-wire", "spore-image"},
     "spore-node": {"spore-sentence", "spore-wire", "spore-image", "spore-core", "spore-boot"},
     "spore-lan": {"spore-wire", "spore-image", "spore-core", "spore-boot"},
+    "spore-hal": set(),
     "hello": {"spore-node"},
-    "relay": {"spore-node"},
-    "spore-lab": {"spore-wire", "spore-image", "spore-core", "spore-boot", "spore-node", "spore-lan", "hello", "relay"},
+    "relay": {"spore-node", "spore-hal"},
+    "sensor": {"spore-node", "spore-hal"},
+    "spore-lab": {"spore-wire", "spore-image", "spore-core", "spore-boot", "spore-node", "spore-lan", "spore-hal", "hello", "relay"},
     "spore": {
         "spore-wire", "spore-image", "spore-core", "spore-boot", "spore-node", "spore-lan", "spore-lab", "hello", "relay",
         "spore-pack",

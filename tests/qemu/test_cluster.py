@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import time
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -75,6 +76,44 @@ def test_an_update_is_moved_to_slot_b_and_confirmed(lab, tmp_path):
     status = json.loads(lab.run("node", "status", one["ip"], "--json"))
     assert (status["version"], status["image"]["slot"], status["image"]["state"]) == ("0.9.0", "b", "confirmed")
     lab.all_see_all()
+
+
+def pins(lab, node):
+    shown = json.loads(lab.run("lab", "pins", node["hostname"], "--json"))
+    return {pin["name"]: (pin["direction"], pin["level"]) for pin in shown["pins"]}, shown["adc"]
+
+
+def until(condition, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def test_the_relay_is_a_pin_in_both_worlds(lab):
+    for node in lab.nodes():
+        relay = f"{node['url']}api/relay"
+        until(lambda: pins(lab, node)[0]["GPIO0"] == ("output", "high"), "the relay's pin is high, which is off")
+        for state, level in [("on", "low"), ("off", "high")]:
+            with urllib.request.urlopen(relay, data=f"state={state}".encode(), timeout=30) as answer:
+                assert json.load(answer)["state"] == state
+            until(lambda level=level: pins(lab, node)[0]["GPIO0"] == ("output", level), f"GPIO0 is {level}")
+        lab.run("lab", "adc", node["hostname"], "300")
+        lab.run("lab", "pin", node["hostname"], "4", "high")
+        found, adc = pins(lab, node)
+        assert (found["GPIO4"], adc) == (("unused", "high"), 300)
+        lab.run("lab", "pin", node["hostname"], "0", "high", code=4)
+        lab.run("lab", "pin", node["hostname"], "9", "high", code=4)
+
+
+def test_the_router_tells_the_time(lab):
+    for node in lab.nodes():
+
+        def told(node=node):
+            status = json.loads(lab.run("node", "status", node["ip"], "--json"))
+            return abs(status.get("time", 0) - time.time()) < 5
+
+        until(told, "the time of day")
 
 
 def test_another_boards_image_is_refused(lab):

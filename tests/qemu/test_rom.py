@@ -135,6 +135,46 @@ def test_reset_reason_of_the_board(chip):
     assert board.run() == BAD_BOARD
 
 
+def test_pins_are_seen_and_set_from_outside(chip):
+    board = chip(18, pins="pins.log")
+    (board.directory / "inputs.txt").write_text("5=high\nadc=512\nnonsense\n99=high\n")
+    assert board.run() == 0, board.serial()
+    pins = (board.directory / "pins.txt").read_text().split("\n")
+    pins = [line for line in pins if line]
+    assert pins == ["GPIO4 output low", "GPIO5 input high", "GPIO12 open-drain low"]
+    changes = [line.split()[1:] for line in (board.directory / "pins.log").read_text().splitlines()]
+    # Drivers that are on, outputs that are high.
+    assert changes == [
+        ["0000", "0010"],
+        ["0010", "0010"],
+        ["0010", "0000"],
+        ["0010", "0000"],
+        ["1010", "1000"],
+        ["1010", "0000"],
+    ]
+
+
+def test_a_timer_drives_a_pin_and_its_duty_is_seen(chip):
+    board = chip(34, pins="pins.log")
+    assert board.run() == 0, board.serial()
+    name, kind, level, duty = (board.directory / "pins.txt").read_text().split()
+    # A quarter; how much exactly depends on how busy the host is.
+    assert (name, kind) == ("GPIO4", "output") and level in ("high", "low") and 0 < int(duty) < 100
+    lines = [line.split() for line in (board.directory / "pins.log").read_text().splitlines()]
+    times = [int(micros) for micros, *_ in lines]
+    waits = [after - before for before, after in zip(times[1:], times[2:], strict=False)]
+    assert len(waits) > 390 and min(waits[0::2]) >= 1000 and min(waits[1::2]) >= 3000
+
+
+def test_deep_sleep_lasts_so_long_and_ends_with_a_reset(chip):
+    board = chip(19)
+    before = time.monotonic()
+    assert board.run() == 0, board.serial()
+    assert time.monotonic() - before >= 1.5
+    assert "rst cause:5" in board.serial()
+    assert (board.directory / "pins.txt").read_text().strip() == ""
+
+
 VIOLATIONS = {
     20: "already programmed",
     21: "not multiples of 4",
@@ -145,6 +185,9 @@ VIOLATIONS = {
     26: "ROM address 0x40009818",
     27: "has no task",
     28: "interrupt 10 has no handler",
+    31: "GPIO12, which is no pin",
+    32: "GPIO6, a line of the flash",
+    33: "mask 0x10000",
 }
 
 

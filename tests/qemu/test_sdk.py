@@ -280,6 +280,14 @@ def test_restart_says_why(board):
     assert "reset 0 cause 0" in board.serial() and "reset 4 cause 0" in board.serial()
 
 
+def test_deep_sleep_and_the_analogue_input(board):
+    board = board(16)
+    (board.directory / "inputs.txt").write_text("adc=300\n")
+    assert board.run() == 0, board.serial()
+    assert board.serial().count("rst cause:5") == 1
+    assert "reset 0 cause 0" in board.serial() and "reset 5 cause 0" in board.serial()
+
+
 def test_hardware_address_made_up_stays(board):
     board = board(7)
     board.set()
@@ -424,6 +432,7 @@ MISTAKES = {
     57: "linkoutput with eb",
     58: "the heap is damaged",
     59: "without a function",
+    60: "system_adc_read called with interrupts masked",
 }
 # These need a frame that comes in.
 NEED_A_FRAME = (32, 33, 41)

@@ -1,13 +1,15 @@
 //! A node's settings: names, defaults, ranges, and what is said about them when they are wrong.
 //!
 //! *In flash* settings are one [`Stored`] value. Its variants are versions of the schema: postcard writes the variant
-//! first, then the fields by position. So fields of a published variant never change; a new setting means a new
+//! first, then the fields by position. So fields of a published variant never change; a new setting is written behind the others, where
+//! an older node overlooks it and a newer one that misses it takes the default (`spore_node::store`). Anything else means a new
 //! variant and a conversion of the older ones. A node that finds a variant it does not know starts with defaults.
 
 use crate::members::Thresholds;
 use crate::time::Duration;
 use crate::wifi::{Passphrase, Settings, Ssid};
 use core::fmt;
+use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use spore_sentence::say;
 use spore_wire::{Hostname, Labels, NameError};
@@ -44,6 +46,8 @@ pub struct Config {
     pub dead_after_ms: u32,
     /// What the owner wrote on the node.
     pub labels: Labels,
+    /// Whom to ask for the time; unspecified for the router.
+    pub ntp_server: Ipv4Addr,
 }
 
 /// Settings as they lie in flash, see the module's text.
@@ -98,6 +102,8 @@ pub enum ConfigError {
     Ssid,
     /// The pass phrase is neither empty nor 8 to 63 printable ASCII characters.
     Passphrase,
+    /// The time server is not an IPv4 address.
+    NtpServer,
     /// The label is malformed or there is no room for it.
     Label(NameError),
     /// `inactiveAfterMs` is not less than `deadAfterMs`.
@@ -118,6 +124,7 @@ impl fmt::Display for ConfigError {
             Self::Passphrase => {
                 say!(f, "wifiPassphrase must be empty or 8 to 63 printable ASCII characters")
             }
+            Self::NtpServer => say!(f, "ntpServer must be an IPv4 address (empty: the router)"),
             Self::Label(error) => write!(f, "label: {error}"),
             Self::InactiveNotBeforeDead => say!(f, "inactiveAfterMs must be less than deadAfterMs"),
             Self::TooSeldomForInactive => {
@@ -140,6 +147,8 @@ pub enum Value<'a> {
     Flag(bool),
     /// Labels.
     Labels(&'a Labels),
+    /// An address, unspecified for none.
+    Address(Ipv4Addr),
 }
 
 /// One setting that is a number.
@@ -202,6 +211,7 @@ impl Config {
             inactive_after_ms: 10_000,
             dead_after_ms: 60_000,
             labels: Labels::new(),
+            ntp_server: Ipv4Addr::UNSPECIFIED,
         }
     }
 
@@ -227,6 +237,8 @@ impl Config {
                 check_passphrase(value)?;
                 self.wifi_passphrase = Passphrase::try_from(value).map_err(|_| ConfigError::Passphrase)?;
             }
+            "ntpServer" if value.is_empty() => self.ntp_server = Ipv4Addr::UNSPECIFIED,
+            "ntpServer" => self.ntp_server = value.parse().map_err(|_| ConfigError::NtpServer)?,
             key => {
                 let number = NUMBERS.iter().find(|number| number.key == key).ok_or(ConfigError::Unknown)?;
                 // What is no number at all fails the range as 0 does, with the same words.
@@ -277,7 +289,10 @@ impl Config {
             ("wifiPassphraseSet", Value::Flag(!self.wifi_passphrase.is_empty())),
         ];
         let numbers = NUMBERS.iter().map(|number| (number.key, Value::Number((number.get)(self))));
-        texts.into_iter().chain(numbers).chain([("labels", Value::Labels(&self.labels))])
+        texts
+            .into_iter()
+            .chain(numbers)
+            .chain([("labels", Value::Labels(&self.labels)), ("ntpServer", Value::Address(self.ntp_server))])
     }
 
     /// The thresholds of members.
@@ -340,7 +355,7 @@ mod tests {
             keys.join(" "),
             "hostname wifiSsid wifiPassphraseSet wifiConnectTimeoutMs wifiRetryDelayMs discoveryIntervalMs \
              listenIntervalMs heartbeatIntervalMs statusIntervalMs memberInfoIntervalMs debugIntervalMs \
-             inactiveAfterMs deadAfterMs labels"
+             inactiveAfterMs deadAfterMs labels ntpServer"
         );
         assert_eq!(config.thresholds(), Thresholds::DEFAULT);
         assert_eq!(config.wifi(), Settings::DEFAULT);
@@ -380,6 +395,13 @@ mod tests {
         assert!(config.labels.is_empty());
         assert_eq!(config.set("label.", "x"), Err(ConfigError::Label(NameError::Empty)));
         assert!(!config.has_credentials());
+        for bad in ["pool.ntp.org", "1.2.3", "1.2.3.4 ", "::1"] {
+            assert_eq!(config.set("ntpServer", bad), Err(ConfigError::NtpServer));
+        }
+        config.set("ntpServer", "192.168.1.9").unwrap();
+        assert_eq!(config.ntp_server, Ipv4Addr::new(192, 168, 1, 9));
+        config.set("ntpServer", "").unwrap();
+        assert!(config.ntp_server.is_unspecified());
     }
 
     #[test]
@@ -414,6 +436,7 @@ mod tests {
             ("wifiSsid", "net"),
             ("wifiPassphrase", "12345678"),
             ("label.app", "spore"),
+            ("ntpServer", "1.2.3.4"),
         ] {
             config.set(key, value).unwrap();
         }

@@ -34,6 +34,7 @@ pub mod leases;
 pub mod limits;
 pub mod members;
 pub mod rng;
+pub mod sntp;
 pub mod tasks;
 pub mod time;
 pub mod trial;

@@ -5,7 +5,7 @@ mod orders;
 use crate::control::{NodeStatus, Status};
 use crate::emulated::{self, Emulator, Home, Warden};
 use crate::member::Node;
-use crate::node::FLASH_BYTES;
+use crate::node::{ExtraService, FLASH_BYTES};
 use crate::view::{Order, Phase, View};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use embassy_time::{Duration, Timer};
@@ -59,6 +59,8 @@ pub struct Options {
     pub seed: u64,
     /// Network name and pass phrase.
     pub wifi: Option<(String, String)>,
+    /// A service of virtual nodes beside the usual ones.
+    pub extra: Option<ExtraService>,
 }
 
 impl Options {
@@ -75,6 +77,7 @@ impl Options {
             tap: None,
             seed,
             wifi: None,
+            extra: None,
         }
     }
 }
@@ -229,7 +232,15 @@ impl Cluster {
                 };
                 burn_factory_image(&flash)?;
                 self.gateway.reserve(mac);
-                Node::new_virtual(&self.spawner, &self.air, mac, (flash, file), factory, seed)
+                Node::new_virtual(
+                    &self.spawner,
+                    &self.air,
+                    mac,
+                    (flash, file),
+                    factory,
+                    self.options.extra,
+                    seed,
+                )
             };
             let bridge = if self.options.bridges { Some(self.bridge(mac, number)?) } else { None };
             added.push(node.hostname());
@@ -325,7 +336,8 @@ impl Cluster {
 
     /// Whether every running node sees every other running node ACTIVE, and all that have power run.
     pub fn converged(&self) -> bool {
-        let powered = || self.nodes().filter(|node| node.view.phase.get() != Phase::Off);
+        let powered =
+            || self.nodes().filter(|node| !matches!(node.view.phase.get(), Phase::Off | Phase::Asleep));
         let count = powered().count();
         powered().all(|node| node.view.phase.get() == Phase::Running && self.sees(node) + 1 == count)
     }

@@ -82,6 +82,27 @@ pub enum Command {
         /// At most so many of the last lines.
         lines: u32,
     },
+    /// Look at a node's pins and analogue input.
+    Pins {
+        /// Which node.
+        node: String,
+    },
+    /// Give a pin that the node does not drive a level from outside.
+    Pin {
+        /// Which node.
+        node: String,
+        /// Number of the GPIO.
+        pin: u8,
+        /// The level.
+        high: bool,
+    },
+    /// Set what a node's analogue input measures.
+    Adc {
+        /// Which node.
+        node: String,
+        /// 0 to 1023.
+        value: u16,
+    },
     /// Stop the lab.
     Stop,
 }
@@ -97,6 +118,15 @@ pub enum Reply {
         /// The lines.
         lines: Vec<String>,
     },
+    /// Pins of a node.
+    Pins {
+        /// Its hostname.
+        node: String,
+        /// The pins a service can have.
+        pins: Vec<PinStatus>,
+        /// What the analogue input measures, 0 to 1023.
+        adc: u16,
+    },
     /// Done; the names of the nodes concerned.
     Done {
         /// Hostnames.
@@ -107,6 +137,26 @@ pub enum Reply {
         /// Why, and what to do.
         error: String,
     },
+}
+
+/// A pin of a node, as one sees it with a meter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinStatus {
+    /// `GPIO0` and so on.
+    pub name: String,
+    /// What the node uses it for: `output`, `open-drain`, `input` or `unused`.
+    pub direction: String,
+    /// `high` or `low`.
+    pub level: String,
+    /// Percent of the time it is high, of a pin driven by PWM.
+    pub duty: Option<u16>,
+}
+
+impl PinStatus {
+    pub(crate) fn new(pin: u8, direction: &str, high: bool, duty: Option<u16>) -> Self {
+        let level = if high { "high" } else { "low" };
+        Self { name: format!("GPIO{pin}"), direction: direction.to_owned(), level: level.to_owned(), duty }
+    }
 }
 
 /// A lab at one moment.
@@ -160,7 +210,7 @@ pub struct NodeStatus {
     /// Version of the image it runs, empty while dark.
     pub version: String,
     /// `running`, `booting`, `hanging`, `crashed` (its emulator is started again soon), `off`, `bricked` (no bootable
-    /// slot) or `broken` (its emulator stopped it for good; the reset reason says why).
+    /// slot), `asleep` (in deep sleep) or `broken` (its emulator stopped it for good; the reset reason says why).
     pub state: String,
     /// How many other running nodes it sees ACTIVE.
     pub sees: u16,

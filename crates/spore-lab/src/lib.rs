@@ -12,6 +12,7 @@ pub mod lab;
 pub mod member;
 pub mod node;
 mod observer;
+pub mod pins;
 pub mod view;
 
 pub use cluster::{Cluster, Options};

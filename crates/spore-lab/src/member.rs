@@ -1,9 +1,12 @@
 //! A node of the lab, virtual or emulated: what both have in common.
 
 use crate::board::BOARD;
+use crate::control::PinStatus;
 use crate::emulated::Home;
-use crate::node::Body;
-use crate::view::{Order, Orders, View, chip_id};
+use crate::node::{Body, ExtraService};
+use crate::pins::ADC_MAX;
+use crate::view::{Order, Orders, Phase, View, chip_id};
+use anyhow::{Result, anyhow, ensure};
 use embassy_sync::channel::Channel;
 use spore_core::hostname;
 use spore_lan::Mac;
@@ -43,6 +46,7 @@ impl Node {
         mac: Mac,
         (flash, file): (Flash, Option<PathBuf>),
         factory: Config,
+        extra: Option<ExtraService>,
         seed: u64,
     ) -> Self {
         let (view, counters, orders) =
@@ -55,6 +59,7 @@ impl Node {
             factory,
             air: air.clone(),
             spawner: spawner.clone(),
+            extra,
             seed,
         };
         let life = body.live(orders.clone());
@@ -117,6 +122,40 @@ impl Node {
         match &self.kind {
             Kind::Virtual { .. } => None,
             Kind::Emulated(home) => Some(home),
+        }
+    }
+
+    /// Its pins and its analogue input.
+    pub fn pins(&self) -> (Vec<PinStatus>, u16) {
+        match &self.kind {
+            Kind::Virtual { .. } => (self.view.pins.status(), self.view.pins.adc_value()),
+            Kind::Emulated(home) => home.pins(self.view.phase.get() == Phase::Running),
+        }
+    }
+
+    /// Gives a pin a level from outside.
+    ///
+    /// # Errors
+    /// When there is no such pin, the node drives it, or its file cannot be written.
+    pub fn set_pin(&self, pin: u8, high: bool) -> Result<()> {
+        match &self.kind {
+            Kind::Virtual { .. } => self.view.pins.set(pin, high).map_err(|error| anyhow!(error)),
+            Kind::Emulated(home) => home.set_pin(pin, high),
+        }
+    }
+
+    /// Sets what the analogue input measures.
+    ///
+    /// # Errors
+    /// When the value exceeds 10 bits, or the file of an emulated node cannot be written.
+    pub fn set_adc(&self, value: u16) -> Result<()> {
+        ensure!(value <= ADC_MAX, "the analogue input gives 0 to {ADC_MAX}");
+        match &self.kind {
+            Kind::Virtual { .. } => {
+                self.view.pins.set_adc(value);
+                Ok(())
+            }
+            Kind::Emulated(home) => home.set_adc(value),
         }
     }
 

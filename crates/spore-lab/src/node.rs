@@ -2,6 +2,7 @@
 
 use crate::board::{BOARD, VirtualBoard, VirtualFlash, VirtualRadio, VirtualSystem};
 use crate::observer::Observer;
+use crate::pins::{LabPin, Pins};
 use crate::view::{Order, Orders, Phase, View, chip_id};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
@@ -9,9 +10,10 @@ use embedded_storage::nor_flash::ReadNorFlash;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hello::Hello;
-use relay::{Relay, Simulated};
+use relay::Relay;
 use spore_boot::crashes::{self, Streak};
 use spore_boot::{Boot, ResetCause};
+use spore_hal::Inverted;
 use spore_image::behaviour::{Act, Behaviour, RECORD_BYTES};
 use spore_image::{FlashMap, HEADER_BYTES};
 use spore_lan::Mac;
@@ -31,6 +33,14 @@ const BOOT_TIME: Duration = Duration::from_millis(250);
 /// Time after which the watchdog bites an image that hangs, about that of the ESP8266's hardware watchdog.
 const WATCHDOG: Duration = Duration::from_secs(6);
 
+/// Makes a service of a virtual node beside the usual ones, on the pins of its board.
+pub type ExtraService = fn(&Pins) -> Box<dyn Service>;
+
+/// The pin of the relay: as on the relay modules for an ESP-01, and as in the firmware, GPIO0, on at low.
+fn relay_pin(pins: &Pins) -> LabPin {
+    pins.output(0, true).expect("a start lets go of all pins, and this is the first to take one")
+}
+
 /// What a virtual node is made of and stays the same through its restarts.
 pub(crate) struct Body {
     pub(crate) mac: Mac,
@@ -41,6 +51,7 @@ pub(crate) struct Body {
     pub(crate) factory: Config,
     pub(crate) air: Air,
     pub(crate) spawner: Spawner,
+    pub(crate) extra: Option<ExtraService>,
     pub(crate) seed: u64,
 }
 
@@ -137,6 +148,12 @@ async fn start(body: &Body, cause: ResetCause, reason: &str) -> End {
     };
     match select(node.join(), scripted).await {
         Either::First(Ok(Exit::Restart)) => End::Reset(ResetCause::Restart, "restart".to_owned()),
+        Either::First(Ok(Exit::Sleep(millis))) => {
+            view.stop(Phase::Asleep);
+            view.log.line(&format!("-- asleep for {millis} ms --"));
+            Timer::after(Duration::from_millis(millis.into())).await;
+            End::Reset(ResetCause::PowerOn, "deep sleep".to_owned())
+        }
         Either::First(Ok(Exit::TrialFailed)) => {
             End::Reset(ResetCause::TrialFailed, "trial failed".to_owned())
         }
@@ -171,11 +188,14 @@ fn image(body: &Body, boot: Boot, quick_crashes: u8, reason: &str, deaf: bool) -
     let flash = RefCell::new(VirtualFlash(body.flash.clone()));
     let factory = body.factory.clone();
     let usage = view.usage.clone();
+    let extra = body.extra;
     let node = async move {
         let hello = Hello::new();
-        let relay = Relay::new(Simulated::default());
+        let relay = Relay::new(Inverted::new(relay_pin(&view.pins)));
         let observer = Observer::new(view.seen.clone());
-        let services: [&dyn Service; 3] = [&hello, &relay, &observer];
+        let extra = extra.map(|extra| extra(&view.pins));
+        let services: Vec<&dyn Service> =
+            [&hello as &dyn Service, &relay, &observer].into_iter().chain(extra.as_deref()).collect();
         let mut memory = Box::new(Memory::new());
         let mut start = Start { boot: &boot, factory: Some(&factory), services: &services, quick_crashes };
         if start.is_safe_mode() {

@@ -2,6 +2,7 @@
 
 use crate::board::Log;
 use crate::observer::Seen;
+use crate::pins::Pins;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use spore_boot::crashes::Streak;
@@ -20,6 +21,8 @@ pub enum Phase {
     Booting,
     /// The image runs.
     Running,
+    /// In deep sleep.
+    Asleep,
     /// The image does nothing; the watchdog will bite.
     Hanging,
     /// Its emulator ended and will be started again after a pause.
@@ -37,6 +40,7 @@ impl Phase {
             Self::Off => "off",
             Self::Booting => "booting",
             Self::Running => "running",
+            Self::Asleep => "asleep",
             Self::Hanging => "hanging",
             Self::Crashed => "crashed",
             Self::Bricked => "bricked",
@@ -81,6 +85,8 @@ pub struct View {
     pub seen: Seen,
     /// Its log.
     pub log: Log,
+    /// Pins and analogue input of a virtual node.
+    pub pins: Pins,
     /// Host CPU time spent on a virtual node.
     pub usage: Usage,
     /// Host CPU time that emulators spent on an emulated node.
@@ -100,6 +106,7 @@ impl View {
             streak: Cell::new(None),
             seen: Seen::default(),
             log: Log::default(),
+            pins: Pins::default(),
             usage: Usage::new(),
             emulator_usage: Cell::default(),
             bytes: Cell::new(0),
@@ -129,6 +136,7 @@ impl View {
         self.phase.set(phase);
         self.seen.borrow_mut().clear();
         self.version.borrow_mut().clear();
+        self.pins.reset();
     }
 }
 

@@ -65,7 +65,8 @@ fn fake_emulator() {
     let mut uplink = Uplink::new(&spawner, switch.attach([2, 0, 0, 0, 0, 9]), cable).unwrap();
     let flash = Flash::file(Path::new("flash.bin"), CHIP as u32).unwrap();
     // No factory settings: what the lab wrote into the flash has to do.
-    let node = Node::new_virtual(&spawner, &air, mac.try_into().unwrap(), (flash, None), Config::new(), 1);
+    let node =
+        Node::new_virtual(&spawner, &air, mac.try_into().unwrap(), (flash, None), Config::new(), None, 1);
     let mut told = 0;
     let mut beat = 0u32;
     world.run_until(async {

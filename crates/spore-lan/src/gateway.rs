@@ -1,9 +1,10 @@
-//! The LAN's own host: 10.4.0.1, which gives out addresses and leads from the host's loopback to nodes.
+//! The LAN's own host: 10.4.0.1, which gives out addresses, tells the time and leads from the host's loopback to nodes.
 
 use crate::Mac;
 use crate::bridge::{Bridge, Room, Target, Way};
+use crate::clock_server;
 use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
-use crate::executor::Spawner;
+use crate::executor::{Spawner, Task};
 use crate::host::{Address, Host};
 use crate::switch::{PortOptions, Switch};
 use std::cell::RefCell;
@@ -28,6 +29,7 @@ pub struct Gateway {
     dhcp: Rc<RefCell<DhcpServer>>,
     spawner: Spawner,
     room: Room,
+    _clock: Task<()>,
 }
 
 impl Gateway {
@@ -44,7 +46,14 @@ impl Gateway {
         let port = switch.attach_with(PortOptions { queue: QUEUE, ..PortOptions::new(MAC) });
         let device = DhcpDevice::new(port, dhcp.clone());
         let host = Host::new::<N>(spawner, device, Address::Static(IP, config.prefix), seed);
-        Self { host, dhcp, spawner: spawner.clone(), room: Room::new(N.saturating_sub(OWN_SOCKETS)) }
+        let clock = spawner.spawn(clock_server::serve(host.stack()));
+        Self {
+            host,
+            dhcp,
+            spawner: spawner.clone(),
+            _clock: clock,
+            room: Room::new(N.saturating_sub(OWN_SOCKETS)),
+        }
     }
 
     /// Its stack, to speak from.

@@ -9,6 +9,7 @@
 pub mod air;
 pub mod bridge;
 pub mod clock;
+pub mod clock_server;
 pub mod dhcp;
 pub mod executor;
 pub mod faults;

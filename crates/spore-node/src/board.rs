@@ -101,6 +101,8 @@ pub enum Exit {
     Restart,
     /// The trial of this image ran out of time: restart without confirming.
     TrialFailed,
+    /// A service wants deep sleep: everything off for so many milliseconds, then a start.
+    Sleep(u32),
 }
 
 #[cfg(test)]

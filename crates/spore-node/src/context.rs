@@ -21,8 +21,24 @@ use spore_core::config::Config;
 use spore_core::events::{Bus, Callback, Cursor, Entry, Event, Full, Log, Origin, Refusal, SubscriberId};
 use spore_core::limits::{ENDPOINTS, EVENT_DATA, EVENT_NAME};
 use spore_core::time::Instant;
+use spore_sentence::say;
 use spore_wire::event::EventId;
 use spore_wire::{Details, Hostname, Labels, Method, shorten};
+
+/// The longest deep sleep: about what the clock counts that wakes an ESP8266.
+pub const LONGEST_SLEEP: core::time::Duration = core::time::Duration::from_secs(3 * 3600);
+
+/// The running image is not confirmed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnTrial;
+
+impl fmt::Display for OnTrial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        say!(f, "the image is on trial")
+    }
+}
+
+impl core::error::Error for OnTrial {}
 
 /// Room for one event as it is read from the log.
 pub type EventBuffer = [u8; EVENT_NAME + EVENT_DATA];
@@ -292,6 +308,36 @@ impl<'a> Context<'a> {
     /// Restarts the node after the answers under way have left it.
     pub fn restart(&self) {
         self.exit.signal(Exit::Restart);
+    }
+
+    /// Puts the node into deep sleep after the answers under way have left it: everything is off for that long, three hours at most
+    /// ([`LONGEST_SLEEP`]: what is longer ends then), and what follows is a start with the reset reason `deep sleep`. Nothing but flash
+    /// and what the board keeps elsewhere survives.
+    ///
+    /// An ESP8266 wakes only if its GPIO16 is wired to its reset pin, which an ESP-01 does not bring out: there it sleeps until somebody
+    /// presses reset.
+    ///
+    /// # Errors
+    /// [`OnTrial`]: an image that sleeps before it is confirmed would be taken back. Try again later.
+    pub fn sleep(&self, time: core::time::Duration) -> Result<(), OnTrial> {
+        if self.with(|state| state.on_trial) {
+            return Err(OnTrial);
+        }
+        let millis = time.min(LONGEST_SLEEP).as_millis() as u32;
+        self.exit.signal(Exit::Sleep(millis));
+        Ok(())
+    }
+
+    /// Seconds since 1970, UTC, once the router, or the server of the setting `ntpServer`, has told them by SNTP: some seconds after the
+    /// node got its address, and again every hour. Many routers do; with one that does not this stays `None`.
+    pub fn unix_time(&self) -> Option<u64> {
+        let now = self.now();
+        self.with(|state| state.clock.unix_millis(now)).map(|millis| millis / 1000)
+    }
+
+    /// Random bits, from the radio's noise on a chip. Good for jitter, ids and games; keys want a source whose quality is known.
+    pub fn random(&self) -> u64 {
+        self.with_system(|system| system.entropy())
     }
 
     /// Writes a line to the node's log.

@@ -25,7 +25,7 @@ pub mod store;
 mod udp;
 
 pub use board::{Board, Exit, Parts};
-pub use context::{Context, EventBuffer, Subscription};
+pub use context::{Context, EventBuffer, LONGEST_SLEEP, OnTrial, Subscription};
 pub use http::ROUTES;
 pub use http::Route;
 pub use spore_core::config::Config;
@@ -362,7 +362,8 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
         match ctx.with(|state| state.trial.poll(now)) {
             None => {}
             Some(Verdict::GiveUp) => {
-                ctx.log(format_args!("trial: nobody heard this image in time; going back"));
+                let why = sentence!("trial: nobody heard this image in time; going back");
+                ctx.log(format_args!("{why}"));
                 ctx.exit.signal(Exit::TrialFailed);
                 return;
             }
@@ -372,7 +373,8 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
                 };
                 if !confirm(ctx, &mut *flash.borrow_mut(), &map) {
                     // Left on trial, the boot stage goes back at the next start: the safe side.
-                    ctx.log(format_args!("trial: the boot record cannot be written"));
+                    let why = sentence!("trial: the boot record cannot be written");
+                    ctx.log(format_args!("{why}"));
                     return;
                 }
                 tell_confirmed(ctx);

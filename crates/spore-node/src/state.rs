@@ -15,6 +15,7 @@ use spore_core::events::{Outgoing, Seen};
 use spore_core::limits::{EVENT_ORIGINS, MEMBERS, OUTGOING, OUTGOING_BYTES, TASKS};
 use spore_core::members::{Members, Thresholds};
 use spore_core::rng::Rng;
+use spore_core::sntp;
 use spore_core::tasks::Tasks;
 use spore_core::time::Duration;
 use spore_core::trial::Trial;
@@ -150,6 +151,8 @@ pub struct State<'a> {
     pub scanning: bool,
     pub update: Update,
     pub counters: Counters,
+    /// The time of day.
+    pub clock: sntp::Clock,
 }
 
 impl State<'_> {
@@ -187,6 +190,7 @@ impl State<'_> {
             scanning: false,
             update: Update::Idle,
             counters: Counters::ZERO,
+            clock: sntp::Clock::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use spore_wire::Labels;
 
 /// Key of the settings record. Other keys are free for services to come.
 const SETTINGS: u8 = 1;
-/// Largest settings record in bytes: all names, labels and times at their longest take 541.
+/// Largest settings record in bytes: all names, labels and times at their longest take 545.
 const LARGEST: usize = 560;
 /// The same with what the storage adds.
 const RECORD: usize = LARGEST + 16;
@@ -90,7 +90,12 @@ fn read(record: &[u8], mut config: Option<&mut Config>) -> Option<()> {
         listen_interval_ms heartbeat_interval_ms status_interval_ms member_info_interval_ms debug_interval_ms
         inactive_after_ms dead_after_ms
     );
-    labels(&mut rest, config.map(|config| &mut config.labels))
+    labels(&mut rest, config.as_mut().map(|config| &mut config.labels))?;
+    // What came later: records from before end here.
+    if let Some(config) = config.filter(|_| !rest.is_empty()) {
+        field(&mut rest, Some(&mut config.ntp_server))?;
+    }
+    Some(())
 }
 
 /// Reads the labels, a map, pair by pair.
@@ -251,6 +256,22 @@ mod tests {
         println!("{used} bytes");
         // The times of this one are not all at their longest: ten times five bytes at most.
         assert!(used + 30 <= LARGEST, "{used}");
+    }
+
+    #[test]
+    fn records_from_before_the_time_server_are_read() {
+        let mut config = largest();
+        config.set("ntpServer", "10.0.0.1").unwrap();
+        let mut buffer = [0u8; 600];
+        let record = postcard::to_slice(&StoredRef::V1(&config), &mut buffer).unwrap();
+        let mut found = Config::new();
+        read(record, Some(&mut found)).unwrap();
+        assert_eq!(found, config);
+        let mut found = Config::new();
+        read(&record[..record.len() - 4], Some(&mut found)).unwrap();
+        config.set("ntpServer", "").unwrap();
+        assert_eq!(found, config);
+        assert!(read(&record[..record.len() - 5], None).is_none(), "a label is cut");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use spore_core::members::{Admission, Evidence, Kind, NodeRef};
 use spore_core::tasks::TaskId;
 use spore_wire::event::{EventBody, EventId};
 use spore_wire::native::{self, Message, Native};
+use spore_wire::sntp;
 use spore_wire::{Details, Hostname, MAX_DATAGRAM, PORT, StatusReader, Text};
 
 /// Memory of the two sockets. The queues' entries are not zero when they are empty, so they are put in later.
@@ -96,7 +97,9 @@ pub(crate) async fn listen(
             let mut due = None;
             let taken = poll_once(socket.borrow_mut().recv_from_with(|datagram, meta| {
                 let embassy_net::IpAddress::Ipv4(from) = meta.endpoint.addr;
-                if enabled {
+                if meta.endpoint.port == sntp::PORT {
+                    on_time(ctx, from, datagram);
+                } else if enabled {
                     due = on_datagram(ctx, from, datagram).map(|answer| (from, answer));
                 }
             }));
@@ -108,10 +111,46 @@ pub(crate) async fn listen(
                 answer_to(ctx, &mut answers, to, answer);
             }
         }
+        ask_for_time(ctx, &mut answers);
         if heard && enabled {
             let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
             ctx.with(|state| state.tasks.finished(listen, micros));
         }
+    }
+}
+
+/// Takes in what came from a time server's port.
+#[inline(never)]
+fn on_time(ctx: &Context<'_>, from: Ipv4Addr, datagram: &[u8]) {
+    let now = ctx.now();
+    let counted = sntp::parse(datagram)
+        .is_some_and(|answer| ctx.with(|state| state.clock.on_answer(now, from, &answer)));
+    if !counted {
+        ctx.with(|state| state.counters.datagrams_unknown = state.counters.datagrams_unknown.wrapping_add(1));
+    }
+}
+
+/// Asks a time server, when that is due. The question leaves through the socket of answers, since a server may be as dead as anybody;
+/// its answer comes to the one that listens, for both have the same port.
+#[inline(never)]
+fn ask_for_time(ctx: &Context<'_>, answers: &mut Answers<'_>) {
+    let (now, random) = (ctx.now(), ctx.random());
+    let question = ctx.with(|state| {
+        let chosen = Some(state.config.ntp_server).filter(|server| !server.is_unspecified());
+        // Without an address nobody can be asked.
+        let server = state.address.and_then(|address| chosen.or(address.gateway()));
+        state.clock.poll(now, server, random)
+    });
+    if let Some(question) = question {
+        let packet = sntp::question(question.cookie);
+        let sent = answers.send((question.server, sntp::PORT), packet.len(), &mut |out| {
+            let fits = out.get_mut(..packet.len());
+            fits.map_or(0, |out| {
+                out.copy_from_slice(&packet);
+                packet.len()
+            })
+        });
+        count(ctx, sent);
     }
 }
 
@@ -265,8 +304,6 @@ pub(crate) struct Answers<'s> {
 }
 
 impl<'s> Answers<'s> {
-    /// Source port of answers. Receivers look at the source address only.
-    const PORT: u16 = PORT + 1;
     /// A datagram that has not left for so long never will.
     const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -280,17 +317,18 @@ impl<'s> Answers<'s> {
     /// Empties the queue.
     fn reopen(&mut self) {
         self.socket.close();
-        // The port is this socket's alone.
-        let _ = self.socket.bind(Self::PORT);
+        // The cluster's port, as the socket that listens has. That one was made first, and the stack gives a datagram to the first that
+        // wants it (smoltcp 0.13): nothing ever arrives here.
+        let _ = self.socket.bind(PORT);
     }
 
     /// Sends a datagram without waiting; false when it was dropped.
-    fn send(&mut self, to: Ipv4Addr, size: usize, write: Write<'_>) -> bool {
+    fn send(&mut self, to: (Ipv4Addr, u16), size: usize, write: Write<'_>) -> bool {
         if poll_once(self.socket.flush()).is_pending() && self.sent.elapsed() > Self::PATIENCE {
             self.reopen();
         }
         self.sent = embassy_time::Instant::now();
-        let sending = self.socket.send_to_with(size, (to, PORT), |out| (write(out), ()));
+        let sending = self.socket.send_to_with(size, to, |out| (write(out), ()));
         matches!(poll_once(sending), Poll::Ready(Ok(())))
     }
 }
@@ -306,7 +344,7 @@ const SHORT: usize = 64;
 #[inline(never)]
 fn answer_to(ctx: &Context<'_>, answers: &mut Answers<'_>, to: Ipv4Addr, answer: Answer) {
     let size = if answer == Answer::Response { SHORT } else { MAX_DATAGRAM };
-    let sent = answers.send(to, size, &mut |out| say(ctx, answer, out));
+    let sent = answers.send((to, PORT), size, &mut |out| say(ctx, answer, out));
     count(ctx, sent);
 }
 

@@ -151,6 +151,12 @@ pub fn announcement(mac: Mac, ip: Ipv4Addr, frame: &mut [u8]) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may panic"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

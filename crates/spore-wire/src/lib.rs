@@ -18,7 +18,7 @@
 //!
 //! A member that speaks only text may have to be asked over HTTP what it offers. Its answer is read as it streams in,
 //! in constant memory, by [`status::StatusReader`] on top of [`json::Scanner`]. The node's own HTTP side is helped by
-//! [`http_head`], [`form`] and [`multipart`].
+//! [`http_head`], [`form`] and [`multipart`]. The time of day comes by [`sntp`].
 //!
 //! Beside its IP stack a node announces its address ([`frame`]) and serves the guests of its own access point addresses
 //! ([`dhcp`]) and names ([`portal`]).
@@ -45,6 +45,7 @@ pub mod multipart;
 pub mod names;
 pub mod native;
 pub mod portal;
+pub mod sntp;
 pub mod status;
 pub mod text;
 

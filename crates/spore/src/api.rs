@@ -87,6 +87,8 @@ pub struct NodeStatus {
     pub version: String,
     /// Milliseconds.
     pub uptime: u64,
+    /// Seconds since 1970, UTC, if it knows them.
+    pub time: Option<u64>,
     /// Starts since the flash was new.
     pub boot: u64,
     pub reset_reason: String,

@@ -1,46 +1,39 @@
 //! A SPORE service that switches a relay: endpoints with parameters, a task, labels, events from the whole cluster.
 //!
-//! The relay itself is anything that implements [`Output`]: a pin of a board, or [`Simulated`].
+//! The relay itself is any output pin of embedded-hal 1.0 that is high when the relay is on; for a module that switches at low,
+//! `spore_hal::Inverted` turns the pin round. A board says which pin it is where it makes its services.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use core::cell::{Cell, RefCell};
+use spore_hal::embedded_hal::digital::OutputPin;
 use spore_node::service::sentence;
 use spore_node::service::{Endpoint, Method, Param, Reply, Request, Service, ServiceTask};
 use spore_node::{Context, Event};
-
-/// Something with two states.
-pub trait Output {
-    /// Switches it.
-    fn set(&mut self, on: bool);
-}
-
-/// An output that remembers its state and drives nothing.
-#[derive(Debug, Default)]
-pub struct Simulated(bool);
-
-impl Output for Simulated {
-    fn set(&mut self, on: bool) {
-        self.0 = on;
-    }
-}
 
 /// The relay service.
 ///
 /// `POST /api/relay` with `state=on|off|toggle` switches, `GET /api/relay/status` tells. The cluster-wide event `relay/set`
 /// with the same words switches the relays of all nodes. The task `relay.blink`, off at first, toggles.
 #[derive(Debug)]
-pub struct Relay<O> {
-    output: RefCell<O>,
+pub struct Relay<P> {
+    pin: RefCell<P>,
     on: Cell<bool>,
     switched: Cell<u32>,
 }
 
-impl<O: Output> Relay<O> {
-    /// Takes over an output and switches it off.
-    pub fn new(mut output: O) -> Self {
-        output.set(false);
-        Self { output: RefCell::new(output), on: Cell::new(false), switched: Cell::new(0) }
+/// Why the relay was not switched.
+enum Refused {
+    Word,
+    Pin,
+}
+
+impl<P: OutputPin> Relay<P> {
+    /// Takes over a pin and switches the relay off.
+    pub fn new(mut pin: P) -> Self {
+        // A pin that fails now fails again when somebody switches, and it is told then.
+        let _ = pin.set_low();
+        Self { pin: RefCell::new(pin), on: Cell::new(false), switched: Cell::new(0) }
     }
 
     /// Whether the relay is on.
@@ -48,24 +41,24 @@ impl<O: Output> Relay<O> {
         self.on.get()
     }
 
-    fn switch(&self, ctx: &Context<'_>, on: bool) {
-        self.output.borrow_mut().set(on);
+    fn switch(&self, ctx: &Context<'_>, on: bool) -> Result<(), Refused> {
+        self.pin.borrow_mut().set_state(on.into()).map_err(|_| Refused::Pin)?;
         if self.on.replace(on) != on {
             self.switched.set(self.switched.get().wrapping_add(1));
             ctx.fire(&Event::User { name: "relay/switched", data: word(on) });
         }
+        Ok(())
     }
 
-    /// Carries out a word; false when it is none of the three.
-    fn command(&self, ctx: &Context<'_>, word: &str) -> bool {
+    /// Carries out a word.
+    fn command(&self, ctx: &Context<'_>, word: &str) -> Result<(), Refused> {
         let on = match word {
             "on" => true,
             "off" => false,
             "toggle" => !self.on.get(),
-            _ => return false,
+            _ => return Err(Refused::Word),
         };
-        self.switch(ctx, on);
-        true
+        self.switch(ctx, on)
     }
 
     fn tell(&self, reply: &mut Reply<'_>) {
@@ -80,7 +73,7 @@ const fn word(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
-impl<O: Output> Service for Relay<O> {
+impl<P: OutputPin> Service for Relay<P> {
     fn name(&self) -> &'static str {
         "relay"
     }
@@ -108,20 +101,26 @@ impl<O: Output> Service for Relay<O> {
             let Some(state) = request.param("state") else {
                 return reply.error(422, sentence!("parameter state is missing; give on, off or toggle"));
             };
-            if !self.command(ctx, state) {
-                return reply.error(422, format_args!("state is '{state}'; give on, off or toggle"));
+            match self.command(ctx, state) {
+                Ok(()) => {}
+                Err(Refused::Word) => {
+                    return reply.error(422, format_args!("state is '{state}'; give on, off or toggle"));
+                }
+                Err(Refused::Pin) => return reply.error(500, sentence!("the pin does not obey")),
             }
         }
         self.tell(reply);
     }
 
     fn run_task(&self, ctx: &Context<'_>, _task: &str) {
-        self.switch(ctx, !self.on.get());
+        // A pin that failed stays as it is; the next run tries again.
+        let _ = self.switch(ctx, !self.on.get());
     }
 
     fn on_event(&self, ctx: &Context<'_>, event: &Event<'_>) {
         if let Event::User { name: "relay/set", data } = event {
-            self.command(ctx, data);
+            // Who fires an event hears no answer.
+            let _ = self.command(ctx, data);
         }
     }
 }

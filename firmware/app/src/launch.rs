@@ -11,7 +11,11 @@ use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
 use embassy_executor::{SpawnToken, Spawner};
 use hello::Hello;
-use relay::{Relay, Simulated};
+#[cfg(feature = "sensor")]
+use relay as _;
+#[cfg(not(feature = "sensor"))]
+use relay::Relay;
+use spore_board::Pins;
 use spore_boot::rtc::Request;
 use spore_node::service::Service;
 use spore_node::{Assembled, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
@@ -44,7 +48,6 @@ static FLASH: StaticCell<RefCell<Flash>> = StaticCell::new();
 static BEGIN: StaticCell<Option<Begin>> = StaticCell::new();
 static SYSTEM: StaticCell<ChipSystem> = StaticCell::new();
 static HELLO: StaticCell<Hello> = StaticCell::new();
-static RELAY: StaticCell<Relay<Simulated>> = StaticCell::new();
 static SERVICES: StaticCell<[&'static dyn Service; 2]> = StaticCell::new();
 
 /// Asked by a crash.
@@ -98,9 +101,21 @@ fn leave(exit: Exit) {
     crash::request(match exit {
         Exit::Restart => Request::Restart,
         Exit::TrialFailed => Request::TrialFailed,
+        Exit::Sleep(millis) => return sleep(millis),
     });
     // SAFETY: no preconditions. The chip restarts in a moment; nothing of the node is polled again, because this task ends.
     unsafe { sdk::system_restart() };
+}
+
+/// Sleeps; the chip knows by itself why it wakes. Restarts if it cannot.
+fn sleep(millis: u32) {
+    // SAFETY: as in `leave`; option 0 has the radio calibrate as at any start.
+    unsafe {
+        sdk::system_deep_sleep_set_option(0);
+        if !sdk::system_deep_sleep(u64::from(millis) * 1000) {
+            sdk::system_restart();
+        }
+    }
 }
 
 /// The SDK's first call of the application. It must return soon: the node begins in [`started`].
@@ -186,9 +201,43 @@ fn begin(flash: &RefCell<Flash>, flash_bytes: u32) -> Option<&'static Begin> {
     BEGIN.init_with(|| crate::handoff::read(&mut flash.borrow_mut(), flash_bytes)).as_ref()
 }
 
+/// What this node offers. A service of yours goes here, with the pins it needs (docs/services.md).
 #[inline(never)]
-fn services() -> &'static [&'static dyn Service] {
-    SERVICES.init([HELLO.init(Hello::new()), RELAY.init(Relay::new(Simulated::default()))])
+fn services() -> Option<&'static [&'static dyn Service]> {
+    let pins = Pins::take()?;
+    Some(SERVICES.init([HELLO.init(Hello::new()), on_pins(pins)]))
+}
+
+/// The relay, on the pin of the relay modules for an ESP-01: GPIO0, on at low. GPIO0 is a strap, which must not be low when the chip
+/// starts: so it does not switch before the firmware does. For another pin, or one that is on at high, this is the place.
+#[cfg(not(feature = "sensor"))]
+#[inline(never)]
+fn on_pins(pins: Pins) -> &'static dyn Service {
+    use spore_board::Output;
+    use spore_hal::Inverted;
+    use spore_hal::embedded_hal::digital::PinState;
+
+    static RELAY: StaticCell<Relay<Inverted<Output>>> = StaticCell::new();
+    RELAY.init(Relay::new(Inverted::new(pins.gpio0.into_output(PinState::High))))
+}
+
+/// The example sensor: I2C with the clock on GPIO2 and the data on GPIO0, and the analogue input. A LED on GPIO4 glows, a tenth bright.
+#[cfg(feature = "sensor")]
+#[inline(never)]
+fn on_pins(pins: Pins) -> &'static dyn Service {
+    use sensor::Sensor;
+    use spore_board::{Adc, Delay, OpenDrain, Pull};
+    use spore_hal::I2cMaster;
+    use spore_hal::embedded_hal::digital::PinState;
+    use spore_hal::embedded_hal::pwm::SetDutyCycle as _;
+
+    static SENSOR: StaticCell<Sensor<Adc, I2cMaster<OpenDrain, OpenDrain, Delay>>> = StaticCell::new();
+    if let Some([mut led]) = spore_board::start_pwm([pins.gpio4.into_output(PinState::Low)], 100) {
+        let Ok(()) = led.set_duty_cycle_percent(10);
+    }
+    let i2c =
+        I2cMaster::new(pins.gpio2.into_open_drain(Pull::Up), pins.gpio0.into_open_drain(Pull::Up), Delay);
+    SENSOR.init(Sensor::new(pins.adc, i2c, None))
 }
 
 #[inline(never)]
@@ -208,7 +257,7 @@ fn put_together(
         Start { boot: &begin.boot, factory: None, services: &[], quick_crashes: begin.quick_crashes };
     // What crashed may be the making of a service.
     if !start.is_safe_mode() {
-        start.services = services();
+        start.services = services()?;
     }
     spore_node::assemble(memory, parts, start).ok()
 }

@@ -80,6 +80,13 @@ unsafe extern "C" {
     pub fn system_get_time() -> u32;
     /// Restarts the chip, in a moment.
     pub fn system_restart();
+    /// Measures at TOUT: 0 to 1024 for 0 to 1.0 V.
+    pub fn system_adc_read() -> u16;
+    /// What the radio does when the chip wakes: 0 as byte 108 of the PHY data says, 1 calibrates, 2 does not, 4 stays off.
+    pub fn system_deep_sleep_set_option(option: u8) -> bool;
+    /// Sleeps for so many microseconds, in a moment, and then is reset if GPIO16 leads to the reset pin; 0 is for ever. False when that
+    /// is too long for the chip's clock.
+    pub fn system_deep_sleep(micros: u64) -> bool;
     /// Why the chip started.
     pub fn system_get_rst_info() -> *const ResetInfo;
     /// Low 24 bits of the station's hardware address.

@@ -128,6 +128,21 @@ impl Cluster {
                 let node = &self.members[self.find(node)?].node;
                 Ok(Reply::Log { lines: node.view.log.last(*lines as usize) })
             }
+            Command::Pins { node } => {
+                let node = &self.members[self.find(node)?].node;
+                let (pins, adc) = node.pins();
+                Ok(Reply::Pins { node: node.hostname(), pins, adc })
+            }
+            Command::Pin { node, pin, high } => {
+                let node = &self.members[self.find(node)?].node;
+                node.set_pin(*pin, *high)?;
+                Ok(Reply::Done { nodes: vec![node.hostname()] })
+            }
+            Command::Adc { node, value } => {
+                let node = &self.members[self.find(node)?].node;
+                node.set_adc(*value)?;
+                Ok(Reply::Done { nodes: vec![node.hostname()] })
+            }
             Command::Stop => done,
         }
     }

@@ -11,10 +11,14 @@
 //! | `port.sock` | the LAN | the lab |
 //! | `gdb.sock` | where a debugger connects | the emulator |
 //! | `debugger` | the process of a debugger | `spore lab gdb` |
+//! | `inputs.txt` | levels that something outside gives to pins, and what the analogue input measures | the lab, when told |
+//! | `pins.txt` | the pins the firmware uses | the chip |
 //! | `work` | how much the chip has done | the chip |
 
 use super::{Emulator, PowerOn};
-use anyhow::{Context as _, Result, anyhow};
+use crate::control::PinStatus;
+use crate::pins::{PINS, driven, level_by_module, no_pin};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use sha2::{Digest as _, Sha256};
 use spore_image::{FlashMap, Slot};
 use spore_lan::Mac;
@@ -23,6 +27,7 @@ use spore_lan::flash::Flash;
 use spore_lan::switch::PortControl;
 use spore_node::{Config, store};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -158,8 +163,70 @@ impl Home {
         if let Some(operation) = power.cut {
             let _ = writeln!(text, "cut={operation}");
         }
-        let _ = fs::remove_file(self.folder.join("alive"));
+        for sign in ["alive", "pins.txt"] {
+            let _ = fs::remove_file(self.folder.join(sign));
+        }
         self.write("board.txt", text.as_bytes())
+    }
+
+    /// The pins as the chip shows them, if it runs, and what the analogue input measures.
+    pub fn pins(&self, runs: bool) -> (Vec<PinStatus>, u16) {
+        let shown = if runs { self.text("pins.txt") } else { String::new() };
+        let inputs = Inputs::parse(&self.text("inputs.txt"));
+        let pins = PINS.iter().map(|pin| {
+            let name = format!("GPIO{pin}");
+            let shown = shown.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+            match shown.into_iter().find(|words| words.first() == Some(&name.as_str())).as_deref() {
+                Some([_, direction @ ("output" | "open-drain"), level, rest @ ..]) => {
+                    let duty = rest.first().and_then(|duty| duty.parse().ok());
+                    PinStatus::new(*pin, direction, *level == "high", duty)
+                }
+                // The chip writes an input's level when it uses its pins; what is outside is newer.
+                Some([_, direction, level, ..]) => {
+                    let high = inputs.levels.get(pin).copied().unwrap_or(*level == "high");
+                    PinStatus::new(*pin, direction, high, None)
+                }
+                _ => {
+                    let high = inputs.levels.get(pin).copied().unwrap_or(level_by_module(*pin));
+                    PinStatus::new(*pin, "unused", high, None)
+                }
+            }
+        });
+        (pins.collect(), inputs.adc)
+    }
+
+    /// Gives a pin a level from outside.
+    ///
+    /// # Errors
+    /// When there is no such pin, the chip drives it, or the file cannot be written.
+    pub fn set_pin(&self, pin: u8, high: bool) -> Result<()> {
+        let (pins, _) = self.pins(true);
+        let Some(status) = pins.iter().find(|status| status.name == format!("GPIO{pin}")) else {
+            bail!(no_pin(pin))
+        };
+        ensure!(status.direction != "output", driven(pin));
+        self.set_inputs(|inputs| {
+            inputs.levels.insert(pin, high);
+        })
+    }
+
+    /// Sets what the analogue input measures.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_adc(&self, value: u16) -> Result<()> {
+        self.set_inputs(|inputs| inputs.adc = value)
+    }
+
+    fn set_inputs(&self, change: impl FnOnce(&mut Inputs)) -> Result<()> {
+        let mut inputs = Inputs::parse(&self.text("inputs.txt"));
+        change(&mut inputs);
+        self.write("inputs.txt", inputs.text().as_bytes()).context("cannot write inputs.txt")
+    }
+
+    /// A file as text; none is as an empty one.
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 
     /// A value that changes as long as the chip runs; `None` while the chip has given no sign.
@@ -202,6 +269,37 @@ fn board_of(chip: &[u8]) -> Result<String> {
     let header =
         spore_image::Header::parse(header).map_err(|error| anyhow!("slot a of the chip: {error}"))?;
     Ok(header.board.as_str().to_owned())
+}
+
+/// What is outside of the chip.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Inputs {
+    levels: BTreeMap<u8, bool>,
+    adc: u16,
+}
+
+impl Inputs {
+    fn parse(text: &str) -> Self {
+        let mut inputs = Self::default();
+        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            match (key.parse(), value) {
+                (Ok(pin), level) => {
+                    inputs.levels.insert(pin, level == "high");
+                }
+                (Err(_), value) if key == "adc" => inputs.adc = value.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+        inputs
+    }
+
+    fn text(&self) -> String {
+        let levels = self.levels.iter();
+        levels.fold(format!("adc={}\n", self.adc), |mut text, (pin, high)| {
+            let _ = writeln!(text, "{pin}={}", if *high { "high" } else { "low" });
+            text
+        })
+    }
 }
 
 /// What a flash was made from.
@@ -313,6 +411,35 @@ mod tests {
             fs::write(&emulator.chip, bytes).unwrap();
             assert!(make().is_err());
         }
+    }
+
+    #[test]
+    fn pins_are_shown_and_set_through_files() {
+        let temp = tempfile::tempdir().unwrap();
+        let emulator = Emulator {
+            program: "none".into(),
+            rom: "none".into(),
+            chip: temp.path().join("chip.bin"),
+            arguments: Vec::new(),
+        };
+        fs::write(&emulator.chip, chip("1.0.0")).unwrap();
+        let home = Home::make(&temp.path().join("node-1"), &emulator, &factory("one")).unwrap();
+        let seen = |pin: &str, runs| {
+            let (pins, _) = home.pins(runs);
+            let status = pins.into_iter().find(|status| status.name == pin).unwrap();
+            format!("{} {} {:?}", status.direction, status.level, status.duty)
+        };
+        assert_eq!(seen("GPIO0", true), "unused high None");
+        home.write("pins.txt", b"GPIO0 output low\nGPIO2 output high 37\nGPIO12 input low\n").unwrap();
+        assert_eq!(seen("GPIO0", true), "output low None");
+        assert_eq!(seen("GPIO2", true), "output high Some(37)");
+        assert_eq!(seen("GPIO0", false), "unused high None", "a chip without power drives nothing");
+        home.set_pin(12, true).unwrap();
+        home.set_adc(700).unwrap();
+        assert_eq!((seen("GPIO12", true).as_str(), home.pins(true).1), ("input high None", 700));
+        assert_eq!(home.text("inputs.txt"), "adc=700\n12=high\n");
+        assert!(home.set_pin(0, true).unwrap_err().to_string().contains("driven"));
+        assert!(home.set_pin(3, true).unwrap_err().to_string().contains("no pin 3"));
     }
 
     #[test]

@@ -125,6 +125,9 @@ fn status(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
                 json.field(key!("version"), state.boot.header.version.as_str())
             })?;
             json.field_number(key!("uptime"), ctx.now().as_millis())?;
+            if let Some(time) = ctx.unix_time() {
+                json.field_number(key!("time"), time)?;
+            }
             ctx.with(|state| json.field_number(key!("boot"), state.boot.boot_count))?;
             ctx.with_system(|system| json.field(key!("resetReason"), system.reset_reason()))?;
             json.field_bool(key!("safeMode"), ctx.is_safe_mode())?;

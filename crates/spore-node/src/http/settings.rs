@@ -1,7 +1,7 @@
 //! Settings over HTTP: shown, changed all or none, stored before they take effect.
 
 use super::Scratch;
-use super::documents::{Json, labels};
+use super::documents::{Json, address, labels};
 use super::small::done;
 use crate::context::Context;
 use crate::network::after_answer;
@@ -24,6 +24,7 @@ pub(super) fn settings(json: &mut Json<'_, '_>, config: &Config) -> fmt::Result 
             Value::Text(text) => json.string(text)?,
             Value::Number(number) => json.number(number)?,
             Value::Flag(flag) => json.bool(flag)?,
+            Value::Address(ip) => address(json, Some(ip).filter(|ip| !ip.is_unspecified()))?,
             Value::Labels(all) => labels(json, &mut all.iter())?,
         }
     }

@@ -4,7 +4,7 @@ use crate::args::percent;
 use crate::context::Context;
 use crate::context::lab::{Lab, no_lab};
 use crate::exit::Outcome;
-use crate::output::lab::{broken, nodes, summary};
+use crate::output::lab::{broken, nodes, pins, summary};
 use clap::{Subcommand, ValueEnum};
 use spore_lab::control::{Command, Reply};
 
@@ -97,6 +97,29 @@ pub enum LabCommand {
         #[arg(long, short = 'n', default_value_t = 50)]
         lines: u32,
     },
+    /// Show a node's pins and its analogue input
+    Pins {
+        /// Hostname, address or number
+        node: String,
+    },
+    /// Give a pin a level from outside, as a button would
+    Pin {
+        /// Hostname, address or number
+        node: String,
+        /// Number of the GPIO
+        #[arg(value_parser = gpio)]
+        pin: u8,
+        /// The level
+        level: Level,
+    },
+    /// Set what a node's analogue input measures
+    Adc {
+        /// Hostname, address or number
+        node: String,
+        /// 0 to 1023
+        #[arg(value_parser = clap::value_parser!(u16).range(..=1023))]
+        value: u16,
+    },
     /// Debug an emulated node with gdb (docs/esp8266.md)
     Gdb {
         /// Hostname, address or number
@@ -114,6 +137,22 @@ pub enum Switch {
     On,
     /// It is silent.
     Off,
+}
+
+/// Level of a pin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Supply voltage.
+    High,
+    /// Ground.
+    Low,
+}
+
+/// Reads the number of a pin, with `GPIO` before it or without.
+fn gpio(text: &str) -> Result<u8, String> {
+    let number =
+        text.get(..4).filter(|start| start.eq_ignore_ascii_case("gpio")).map_or(text, |_| &text[4..]);
+    number.parse().map_err(|_| "give the number of a GPIO, for instance 0".to_owned())
 }
 
 /// Give the order to the lab and show its answer.
@@ -138,6 +177,13 @@ pub fn run(command: &LabCommand, context: &mut Context) -> Outcome {
                 writeln!(context.out, "{line}")?;
             }
             Ok(())
+        }
+        Reply::Pins { node, pins, adc } if context.json => {
+            context.json_line(&serde_json::json!({"hostname": node, "pins": pins, "adc": adc}))
+        }
+        Reply::Pins { pins: all, adc, .. } => {
+            context.out.write_all(pins(&all).text(context.palette).as_bytes())?;
+            Ok(writeln!(context.out, "analogue input: {adc} of 1023")?)
         }
         Reply::Done { nodes } if context.json => context.json_line(&serde_json::json!({"nodes": nodes})),
         Reply::Done { nodes } if nodes.is_empty() => Ok(writeln!(context.out, "done")?),
@@ -166,6 +212,9 @@ fn order(command: &LabCommand) -> Command {
             Command::AccessPoint { on: state == Switch::On, passphrase }
         }
         LabCommand::Log { node, lines } => Command::Log { node, lines },
+        LabCommand::Pins { node } => Command::Pins { node },
+        LabCommand::Pin { node, pin, level } => Command::Pin { node, pin, high: level == Level::High },
+        LabCommand::Adc { node, value } => Command::Adc { node, value },
         // Nothing to tell the lab but to look the node up.
         LabCommand::Gdb { .. } => Command::Status,
     }
@@ -204,6 +253,16 @@ mod tests {
         let loss = Command::Loss { percent: 30.0, broadcast_only: true, node: Some("a".into()) };
         assert_eq!(parse("loss 30% --broadcast-only --at a"), loss);
         assert_eq!(parse("delay 20 --jitter 5"), Command::Delay { millis: 20, jitter_millis: 5 });
+        assert_eq!(parse("pins 1"), Command::Pins { node: "1".into() });
+        let pressed = Command::Pin { node: "1".into(), pin: 4, high: false };
+        assert_eq!((parse("pin 1 4 low"), parse("pin 1 GPIO4 low")), (pressed.clone(), pressed));
+        assert_eq!(parse("adc 1 512"), Command::Adc { node: "1".into(), value: 512 });
+        for line in ["pin 1 x low", "pin 1 4 middle", "adc 1 1024"] {
+            assert!(
+                Cli::try_parse_from(["spore", "lab"].into_iter().chain(line.split(' '))).is_err(),
+                "{line}"
+            );
+        }
         let off = Command::AccessPoint { on: false, passphrase: None };
         assert_eq!(parse("access-point off"), off);
     }

@@ -119,6 +119,7 @@ fn status_text(status: &NodeStatus, places: &[String], palette: Palette) -> Stri
         );
     }
     line("uptime", if status.uptime == 0 { String::new() } else { duration(status.uptime) }, Tone::Plain);
+    line("time", status.time.map(utc).unwrap_or_default(), Tone::Plain);
     if status.boot > 0 {
         line("boot", format!("{} ({})", status.boot, status.reset_reason), Tone::Plain);
     }
@@ -141,6 +142,22 @@ fn status_text(status: &NodeStatus, places: &[String], palette: Palette) -> Stri
     }
     // The first line is the empty heading.
     table.lines(palette).into_iter().skip(1).map(|line| line + "\n").collect()
+}
+
+/// Seconds since 1970 as date and time.
+fn utc(unix: u64) -> String {
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    // Years that begin in March have their leap day at the end; 719,468 days lie between 0000-03-01 and 1970-01-01, and 400 years
+    // have 146,097.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (era * 400 + year + u64::from(month >= 10), (month + 2) % 12 + 1);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC", second % 60)
 }
 
 fn tasks(args: &TasksArgs, context: &mut Context) -> Outcome {
@@ -239,6 +256,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::utc;
     use crate::exit::Kind;
     use crate::testing::{FakeNode, run_in};
 
@@ -248,6 +266,20 @@ mod tests {
         let line: Vec<_> =
             line.iter().map(|word| if *word == "IP" { address.as_str() } else { word }).collect();
         run_in(temp.path(), &line, &[])
+    }
+
+    #[test]
+    fn times_of_day() {
+        for (unix, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59:59 UTC"),
+            (1_795_388_400, "2026-11-22 23:00:00 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc(unix), text);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::style::{Palette, Tone, tone_of};
 use super::table::{Cell, Table};
-use spore_lab::control::Status;
+use spore_lab::control::{PinStatus, Status};
 
 /// The nodes of a lab.
 pub fn nodes(status: &Status) -> Table {
@@ -20,6 +20,20 @@ pub fn nodes(status: &Status) -> Table {
             node.boots.to_string().into(),
             shortened(&node.reset_reason, REASON).into(),
             (&node.url).into(),
+        ]);
+    }
+    table
+}
+
+/// The pins of a node.
+pub fn pins(pins: &[PinStatus]) -> Table {
+    let mut table = Table::new(&["pin", "direction", "level", "duty"]);
+    for pin in pins {
+        table.row(vec![
+            (&pin.name).into(),
+            (&pin.direction).into(),
+            (&pin.level).into(),
+            pin.duty.map(|duty| format!("{duty} %")).unwrap_or_default().into(),
         ]);
     }
     table

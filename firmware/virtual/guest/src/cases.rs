@@ -40,6 +40,8 @@ pub const SCAN: u32 = 13;
 pub const STORED: u32 = 14;
 /// Fixed address instead of DHCP.
 pub const FIXED: u32 = 15;
+/// Measures, sleeps and wakes.
+pub const SLEEP: u32 = 16;
 
 // From here on: mistakes.
 pub const ALLOC_NULL: u32 = 32;
@@ -70,6 +72,7 @@ pub const ADD_FORGETS_STATE: u32 = 56;
 pub const LATE_EB: u32 = 57;
 pub const UNDERRUN: u32 = 58;
 pub const ARM_WITHOUT_FUNCTION: u32 = 59;
+pub const ADC_MASKED: u32 = 60;
 
 static mut QUEUE: [Event; 4] = [Event { signal: 0, parameter: 0 }; 4];
 static mut TIMER: sdk::Timer = [0; 5];
@@ -204,6 +207,11 @@ extern "C" fn task(event: *mut Event) {
                 spore_hidden::exit(u32::from(result == 0));
             }
             RESTART => good::restart(),
+            SLEEP => good::sleep(),
+            ADC_MASKED => {
+                core::arch::asm!("rsil {0}, 1", out(reg) _);
+                sdk::system_adc_read();
+            }
             EXCEPTION if (*sdk::system_get_rst_info())[0] == 0 => {
                 core::ptr::without_provenance_mut::<u32>(0x2000_0000).write_volatile(1);
             }

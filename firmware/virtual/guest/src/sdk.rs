@@ -59,6 +59,9 @@ unsafe extern "C" {
     pub fn system_get_cpu_freq() -> u8;
     pub fn system_update_cpu_freq(mhz: u8) -> bool;
     pub fn system_get_free_heap_size() -> u32;
+    pub fn system_adc_read() -> u16;
+    pub fn system_deep_sleep_set_option(option: u8) -> bool;
+    pub fn system_deep_sleep(micros: u64) -> bool;
     pub fn system_rtc_mem_read(block: u8, to: *mut u32, length: u16) -> bool;
     pub fn system_rtc_mem_write(block: u8, from: *const u32, length: u16) -> bool;
     pub fn system_partition_table_regist(table: *const u32, count: u32, map: u32) -> bool;

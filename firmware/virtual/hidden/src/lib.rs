@@ -65,6 +65,10 @@ pub mod at {
     pub const BITE: u32 = BASE + 52;
     /// [`crate::flash_size`].
     pub const FLASH_SIZE: u32 = BASE + 56;
+    /// [`crate::adc`].
+    pub const ADC: u32 = BASE + 60;
+    /// [`crate::sleep`].
+    pub const SLEEP: u32 = BASE + 64;
 }
 
 /// Numbers of interrupts for `ets_isr_attach` and `ets_isr_unmask`.
@@ -75,6 +79,8 @@ pub mod interrupt {
     pub const ETHERNET: u32 = 1;
     /// CCOMPARE0: the ROM's own; it cannot be attached to.
     pub const CLOCK: u32 = 6;
+    /// The chip's timer FRC1, by its registers at 0x60000600: it counts down once from each value written, as long as it is switched on.
+    pub const FRC1: u32 = 9;
     /// The chip's timer FRC2: its handler is called when the time given to [`crate::alarm`] has come.
     pub const TIMER: u32 = 10;
 }
@@ -194,4 +200,16 @@ pub fn bite() -> ! {
 #[must_use]
 pub fn flash_size() -> u32 {
     service!(at::FLASH_SIZE, extern "C" fn() -> u32)()
+}
+
+/// What is measured at the chip's analogue input: what the file `inputs.txt` says (`adc=512`), else 0. May be anything.
+#[must_use]
+pub fn adc() -> u32 {
+    service!(at::ADC, extern "C" fn() -> u32)()
+}
+
+/// Deep sleep: pins are let go, nothing runs, and after so many microseconds the chip is reset with [`reset_reason::DEEP_SLEEP`]. 0 is
+/// for ever. Call it without interrupts under way.
+pub fn sleep(micros: u64) -> ! {
+    service!(at::SLEEP, extern "C" fn(u64) -> !)(micros)
 }

@@ -2,6 +2,7 @@
 
 mod chip;
 mod flash;
+mod pins;
 
 use crate::rom;
 
@@ -51,6 +52,9 @@ pub(crate) fn run(case: u32) {
             15 => flash::kept_window(),
             16 => chip::masked(),
             17 => chip::interrupted(),
+            18 => pins::used(),
+            19 => pins::sleep(),
+            34 => pins::timer(),
             20 => flash::twice(),
             21 => flash::misaligned(),
             22 => flash::past_the_end(),
@@ -62,6 +66,9 @@ pub(crate) fn run(case: u32) {
             28 => chip::no_handler(),
             29 => chip::trap(),
             30 => flash::again(),
+            31 => pins::not_a_pin(),
+            32 => pins::flash_line(),
+            33 => pins::too_many(),
             _ => spore_hidden::exit(9),
         }
     }

@@ -25,6 +25,8 @@ unsafe extern "C" {
     pub(crate) fn Cache_Read_Enable(odd: u32, pair: u32, size: u32);
     pub(crate) fn Cache_Read_Disable();
     pub(crate) fn ets_printf(format: *const c_char, ...) -> i32;
+    pub(crate) fn gpio_output_set(set: u32, clear: u32, enable: u32, disable: u32);
+    pub(crate) fn gpio_input_get() -> u32;
     pub(crate) fn ets_delay_us(micros: u32);
     pub(crate) fn ets_task(run: extern "C" fn(*const Event), priority: u8, queue: *mut Event, length: u8);
     pub(crate) fn ets_post(priority: u8, signal: u32, parameter: u32) -> u32;

@@ -1,13 +1,26 @@
 //! Time: CCOUNT made 64 bits wide, the one comparator (interrupt 6), the alarm, the share of time spent idle.
 
-use crate::{chip::Cell, interrupts, reset, watchdog};
+use crate::{
+    chip::{Cell, load, store},
+    interrupts, pins, reset, watchdog,
+};
 use core::arch::asm;
-use spore_hidden::TICKS_PER_MICRO;
+use spore_hidden::{TICKS_PER_MICRO, interrupt};
 
 /// How often the clock is looked at when nothing else asks, in microseconds.
 const LOOK: u64 = 250_000;
 /// The shortest time the comparator is set to, in ticks: it must not have passed before it is set.
 const SHORTEST: u32 = 400;
+
+/// The chip's timer FRC1: the value to count down from, and its control. A value that was taken is replaced by this mark, so that the same
+/// one written again is seen. It counts when its interrupt is unmasked, and after each of its interrupts: whoever writes a value at
+/// another moment is heard at the next look of the clock only.
+const FRC1_LOAD: u32 = 0x6000_0600;
+const FRC1_CONTROL: u32 = 0x6000_0608;
+const FRC1_ON: u32 = 1 << 7;
+const TAKEN: u32 = 0xFFFF_FFFF;
+/// Clocks of the chip's timers in a microsecond.
+const TIMER_MHZ: u32 = 80;
 
 struct Clock {
     /// CCOUNT up to which `micros` counts.
@@ -16,6 +29,8 @@ struct Clock {
     micros: u64,
     /// When the alarm rings; `u64::MAX` is never.
     alarm: u64,
+    /// When FRC1 has counted down; `u64::MAX` is never.
+    frc1: u64,
     /// Ticks spent waiting for interrupts.
     idle: u64,
     /// CCOUNT when the present wait began.
@@ -24,8 +39,15 @@ struct Clock {
     in_flash: u64,
 }
 
-static CLOCK: Cell<Clock> =
-    Cell::new(Clock { counted: 0, micros: 0, alarm: u64::MAX, idle: 0, waiting: None, in_flash: 0 });
+static CLOCK: Cell<Clock> = Cell::new(Clock {
+    counted: 0,
+    micros: 0,
+    alarm: u64::MAX,
+    frc1: u64::MAX,
+    idle: 0,
+    waiting: None,
+    in_flash: 0,
+});
 
 /// The core's cycle counter, which QEMU lets tick at 40 MHz.
 pub(crate) fn ccount() -> u32 {
@@ -67,7 +89,8 @@ pub(crate) fn micros() -> u64 {
 fn program() {
     let now = micros();
     let clock = CLOCK.get();
-    let ring = if interrupts::timer_unmasked() { clock.alarm } else { u64::MAX };
+    let ring = if interrupts::unmasked(interrupt::TIMER) { clock.alarm } else { u64::MAX };
+    let ring = if interrupts::unmasked(interrupt::FRC1) { ring.min(clock.frc1) } else { ring };
     let micros = ring.saturating_sub(now).min(LOOK) as u32;
     let mut ticks = (micros * TICKS_PER_MICRO).max(SHORTEST);
     loop {
@@ -81,23 +104,50 @@ fn program() {
     }
 }
 
-/// The comparator's interrupt: whether the alarm rings now.
+/// The comparator's interrupt: the interrupts of the chip's timers that come now, a bit each.
 #[unsafe(no_mangle)]
 extern "C" fn clock_tick() -> u32 {
     let now = micros();
     watchdog::look(now);
+    pins::look(now);
     let clock = CLOCK.get();
-    let rings = now >= clock.alarm && interrupts::timer_unmasked();
-    if rings {
+    let mut rings = 0;
+    if now >= clock.alarm && interrupts::unmasked(interrupt::TIMER) {
         clock.alarm = u64::MAX;
+        rings |= 1 << interrupt::TIMER;
+    }
+    if now >= clock.frc1 && interrupts::unmasked(interrupt::FRC1) {
+        clock.frc1 = u64::MAX;
+        rings |= 1 << interrupt::FRC1;
     }
     program();
-    u32::from(rings)
+    rings
 }
 
 /// Rings at `at`, once.
 pub(crate) fn alarm(at: u64) {
     CLOCK.get().alarm = at;
+    program();
+}
+
+/// Looks whether FRC1 was given something to count down.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn clock_frc1() {
+    // SAFETY: registers of the chip, RAM in QEMU.
+    let (load, control) = unsafe { (load(FRC1_LOAD), load(FRC1_CONTROL)) };
+    if load == TAKEN || control & FRC1_ON == 0 {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { store(FRC1_LOAD, TAKEN) };
+    let shift = match control >> 2 & 3 {
+        0 => 0,
+        1 => 4,
+        _ => 8,
+    };
+    // 23 bits, at 80 MHz divided.
+    let micros = ((load & 0x7F_FFFF) << shift) / TIMER_MHZ;
+    CLOCK.get().frc1 = self::micros() + u64::from(micros.max(1));
     program();
 }
 
@@ -149,7 +199,12 @@ impl Drop for InFlash {
 /// Back to the state at reset: no alarm; the clock runs on.
 pub(crate) fn reset() {
     awake();
-    CLOCK.get().alarm = u64::MAX;
+    (CLOCK.get().alarm, CLOCK.get().frc1) = (u64::MAX, u64::MAX);
+    // SAFETY: registers of the chip, RAM in QEMU.
+    unsafe {
+        store(FRC1_LOAD, TAKEN);
+        store(FRC1_CONTROL, 0);
+    }
     program();
 }
 

@@ -78,6 +78,8 @@ thunk_\name:
     thunk spi_write, rom_spi_write
     thunk spi_read, rom_spi_read
     thunk spi_param_cfg, rom_spi_param_cfg
+    thunk gpio_output_set, rom_gpio_output_set
+    thunk gpio_input_get, rom_gpio_input_get
     thunk micros, hidden_micros
     thunk alarm, hidden_alarm
     thunk exit, hidden_exit
@@ -90,7 +92,10 @@ thunk_\name:
     thunk cache_enabled, hidden_cache_enabled
     thunk bite, hidden_bite
     thunk flash_size, hidden_flash_size
+    thunk adc, hidden_adc
+    thunk sleep, hidden_sleep
     thunk tick, clock_tick
+    thunk frc1, clock_frc1
 
     # ets_printf(format, ...): arguments in a3 to a7, then on the caller's stack.
     .balign 4

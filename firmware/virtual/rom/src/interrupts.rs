@@ -14,6 +14,7 @@ type Handler = extern "C" fn(u32);
 
 unsafe extern "C" {
     fn thunk_tick() -> u32;
+    fn thunk_frc1();
     fn interrupt_handler();
     fn c_handler();
     fn unhandled();
@@ -56,9 +57,9 @@ fn change(clear: u32, set: u32) -> u32 {
     before
 }
 
-/// Whether the interrupt of the chip's timer is unmasked.
-pub(crate) fn timer_unmasked() -> bool {
-    enabled() & 1 << interrupt::TIMER != 0
+/// Whether an interrupt is unmasked.
+pub(crate) fn unmasked(number: u32) -> bool {
+    enabled() & 1 << number != 0
 }
 
 fn call(number: u32) {
@@ -83,10 +84,17 @@ extern "C" fn dispatch_interrupts() {
         let number = 31 - pending.leading_zeros();
         if number != interrupt::CLOCK {
             call(number);
-        }
-        // SAFETY: the clock's interrupt, on the hidden stack.
-        else if unsafe { thunk_tick() } != 0 {
-            call(interrupt::TIMER);
+        } else {
+            // SAFETY: the clock's interrupt, on the hidden stack.
+            let rings = unsafe { thunk_tick() };
+            if rings & 1 << interrupt::TIMER != 0 {
+                call(interrupt::TIMER);
+            }
+            if rings & 1 << interrupt::FRC1 != 0 {
+                call(interrupt::FRC1);
+                // SAFETY: on the hidden stack.
+                unsafe { thunk_frc1() };
+            }
         }
     }
 }
@@ -139,6 +147,9 @@ extern "C" fn rom_isr_mask(mask: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn rom_ints_on(mask: u32) -> u32 {
     let before = change(0, mask);
+    if mask & 1 << interrupt::FRC1 != 0 {
+        clock::clock_frc1();
+    }
     if mask & 1 << interrupt::TIMER != 0 {
         clock::unmasked();
     }
@@ -165,6 +176,11 @@ extern "C" fn rom_set_exception_handler(cause: u32, handler: u32) -> u32 {
         store(HANDLERS + 4 * cause, entry as u32);
         before
     }
+}
+
+/// Masks all interrupts but the clock's.
+pub(crate) fn only_clock() {
+    enable(1 << interrupt::CLOCK);
 }
 
 /// Back to the state at reset: only the clock's interrupt.

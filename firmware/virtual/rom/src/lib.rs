@@ -55,6 +55,7 @@ mod clock;
 mod flash;
 mod host;
 mod interrupts;
+mod pins;
 mod print;
 mod random;
 mod reset;
@@ -84,6 +85,8 @@ global_asm!(
     cache_enabled = const at::CACHE_ENABLED,
     bite = const at::BITE,
     flash_size = const at::FLASH_SIZE,
+    adc = const at::ADC,
+    sleep = const at::SLEEP,
 );
 global_asm!(include_str!("core.S"), options(raw));
 

@@ -3,7 +3,7 @@
 use crate::{
     board, cache,
     chip::{Cell, store, violation},
-    clock, flash, host, interrupts, print, random, tasks, uart, watchdog,
+    clock, flash, host, interrupts, pins, print, random, tasks, uart, watchdog,
 };
 use spore_hidden::{exit_code, reset_reason};
 
@@ -58,6 +58,9 @@ fn power_on() {
     if !flash::power_on() {
         bad_board("flash.bin must be there and have 1, 2 or 4 MB (or board.txt has a bad journal)");
     }
+    if !pins::power_on() {
+        bad_board("the journal of pins that board.txt names cannot be written");
+    }
     random::power_on();
     watchdog::power_on();
     for word in RTC.step_by(4) {
@@ -91,6 +94,7 @@ pub(crate) fn begin() -> u32 {
     flash::reset();
     watchdog::reset(reason);
     clock::reset();
+    pins::reset();
     reason
 }
 

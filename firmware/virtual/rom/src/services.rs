@@ -3,7 +3,7 @@
 use crate::{
     board, cache, clock, flash,
     host::{self, File, Mode},
-    print, random, reset,
+    interrupts, pins, print, random, reset, watchdog,
 };
 use spore_hidden::{exit_code, reset_reason};
 
@@ -109,6 +109,22 @@ extern "C" fn hidden_cache_enabled() -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn hidden_bite() -> ! {
     reset::reset(reset_reason::WATCHDOG)
+}
+
+/// Only the clock runs, which beats and wakes; pins are let go.
+#[unsafe(no_mangle)]
+extern "C" fn hidden_sleep(micros: u64) -> ! {
+    let end = clock::micros().saturating_add(micros);
+    print::line(format_args!("\nSPORE: asleep"));
+    watchdog::off();
+    pins::reset();
+    interrupts::only_clock();
+    while micros == 0 || clock::micros() < end {
+        clock::wait();
+        // SAFETY: the clock's interrupt comes at least four times a second; then they are masked again.
+        unsafe { core::arch::asm!("waiti 0", "rsil {0}, 1", out(reg) _, options(nostack)) };
+    }
+    reset::reset(reset_reason::DEEP_SLEEP)
 }
 
 #[unsafe(no_mangle)]

@@ -98,6 +98,9 @@
     rom 0x40004b44, thunk_spi_erase_area
     rom 0x40004c2c, thunk_spi_param_cfg
 
+    rom 0x40004cd0, thunk_gpio_output_set
+    rom 0x40004cf0, thunk_gpio_input_get
+
     rom 0x4000bd28, thunk_set_interrupt_handler_arg
     rom 0x4000bd70, thunk_set_interrupt_handler
     rom 0x4000bd84, thunk_ints_on
@@ -161,3 +164,5 @@
     rom {cache_enabled}, thunk_cache_enabled
     rom {bite}, thunk_bite
     rom {flash_size}, thunk_flash_size
+    rom {adc}, thunk_adc
+    rom {sleep}, thunk_sleep

@@ -103,6 +103,11 @@ fn switch(on: bool) -> u32 {
     u32::from(before)
 }
 
+/// Nobody feeds a chip that sleeps.
+pub(crate) fn off() {
+    switch(false);
+}
+
 /// Back to the state after a reset for this reason.
 pub(crate) fn reset(reason: u32) {
     switch(!matches!(reason, reset_reason::POWER_ON | reset_reason::EXTERNAL));

@@ -95,6 +95,48 @@ extern "C" fn restart_now(_: *mut c_void) {
     exception::reset_with(&[exception::REASON_RESTART, 0, 0, 0, 0, 0, 0])
 }
 
+/// Between `system_deep_sleep` and the sleep, in ms.
+const SLEEP_DELAY: u32 = 100;
+/// The longest sleep in microseconds: about what the RTC's clock can count, which on a chip depends on its temperature.
+const LONGEST_SLEEP: u64 = 12_600_000_000;
+static SLEEP: Locked<EtsTimer> = Locked::new(EtsTimer::new());
+static SLEEP_MICROS: Locked<u64> = Locked::new(0);
+
+/// Measures at TOUT: 0 to 1024.
+#[unsafe(no_mangle)]
+pub extern "C" fn system_adc_read() -> u16 {
+    guard::task_only(c"system_adc_read");
+    spore_hidden::adc().min(1024) as u16
+}
+
+/// What the radio does at waking; of no consequence here.
+#[unsafe(no_mangle)]
+pub extern "C" fn system_deep_sleep_set_option(option: u8) -> bool {
+    matches!(option, 0 | 1 | 2 | 4)
+}
+
+/// Sleeps 100 ms later for so many microseconds (0: for ever), and wakes by a reset, since here GPIO16 leads to the reset pin. WiFi is
+/// switched off at once. What the caller does until then still happens.
+#[unsafe(no_mangle)]
+pub extern "C" fn system_deep_sleep(micros: u64) -> bool {
+    guard::task_only(c"system_deep_sleep");
+    if micros > LONGEST_SLEEP {
+        return false;
+    }
+    wifi::wifi_set_opmode_current(0);
+    SLEEP_MICROS.set(micros);
+    timer::ets_timer_disarm(SLEEP.address());
+    timer::ets_timer_setfn(SLEEP.address(), Some(sleep_now), core::ptr::null_mut());
+    timer::ets_timer_arm_new(SLEEP.address(), SLEEP_DELAY, 0, 1);
+    true
+}
+
+extern "C" fn sleep_now(_: *mut c_void) {
+    guard::print_counters();
+    print::drain();
+    spore_hidden::sleep(SLEEP_MICROS.get())
+}
+
 /// Low 24 bits of the hardware address.
 #[unsafe(no_mangle)]
 pub extern "C" fn system_get_chip_id() -> u32 {

@@ -17,6 +17,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use frames::{CLOSE, Frames, PING, PONG, Received, TEXT};
 use spore_core::events::{Cursor, Event, Origin, Refusal};
 use spore_core::limits::EVENT_DATA;
+use spore_sentence::{Sentence, sentence};
 use spore_wire::event::{self, EventBody, EventError};
 
 /// Event whose payload is an event for the whole cluster, as C++ SPORE has it.
@@ -54,7 +55,7 @@ enum Send {
     /// A frame of that kind, its payload in that place of the buffer.
     Frame(u8, Range<usize>),
     /// The end, with a status and why.
-    Close(u16, &'static str),
+    Close(u16, Sentence),
 }
 
 /// The connection is gone.
@@ -83,14 +84,16 @@ impl Client<'_, '_, '_> {
                     let (answer, last) = match received {
                         Received::Text(range) => match self.take(range, origin) {
                             Some(answer) => (Send::Frame(TEXT, answer), false),
-                            None => (Send::Close(1007, "no UTF-8"), true),
+                            None => (Send::Close(1007, sentence!("no UTF-8")), true),
                         },
-                        Received::Binary => (Send::Close(1003, "send text"), true),
+                        Received::Binary => (Send::Close(1003, sentence!("send text")), true),
                         Received::Ping(range) => (Send::Frame(PONG, range), false),
                         Received::Pong => continue,
                         Received::Close => (Send::Frame(CLOSE, 0..0), true),
-                        Received::Fault(1009) => (Send::Close(1009, "at most 700 bytes a message"), true),
-                        Received::Fault(status) => (Send::Close(status, "protocol error"), true),
+                        Received::Fault(1009) => {
+                            (Send::Close(1009, sentence!("at most 700 bytes a message")), true)
+                        }
+                        Received::Fault(status) => (Send::Close(status, sentence!("protocol error")), true),
                     };
                     self.send(answer).await?;
                     if last {
@@ -101,7 +104,7 @@ impl Client<'_, '_, '_> {
                     cursor = self.send(Send::Event(cursor, origin)).await?.unwrap_or(cursor);
                 }
                 Either3::Third(()) if asked >= QUESTIONS => {
-                    self.send(Send::Close(1001, "no answer to ping")).await?;
+                    self.send(Send::Close(1001, sentence!("no answer to ping"))).await?;
                     return Ok(());
                 }
                 Either3::Third(()) => {
@@ -189,10 +192,12 @@ impl Send {
                 (*kind, payload.len())
             }
             Self::Close(status, reason) => {
-                let bytes = status.to_be_bytes();
-                let payload = bytes.iter().chain(reason.as_bytes());
-                body.iter_mut().zip(payload).for_each(|(place, byte)| *place = *byte);
-                (CLOSE, 2 + reason.len())
+                let Some((code, room)) = body.split_first_chunk_mut::<2>() else { return (0, None) };
+                *code = status.to_be_bytes();
+                let mut text = Text::new(room);
+                // The longest reason has 26 bytes.
+                let _ = write!(text, "{reason}");
+                (CLOSE, 2 + text.len())
             }
         };
         // The longer of the two forms of a length is for lengths from 126 on; the shorter has two bytes less.

@@ -99,6 +99,7 @@ fn start(args: &UpArgs, context: &Context) -> Outcome<Arc<dyn Control>> {
         seed: args.seed,
         // Without a pass phrase it is an open network.
         wifi: setting("WIFI_SSID").map(|ssid| (ssid, setting("WIFI_PASSWORD").unwrap_or_default())),
+        extra: None,
     };
     match spore_lab::Lab::start(options) {
         Ok(lab) => Ok(Arc::new(lab)),

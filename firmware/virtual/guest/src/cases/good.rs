@@ -227,6 +227,20 @@ pub unsafe fn restart() {
     }
 }
 
+/// Measures, sleeps for two seconds, and ends after that.
+pub unsafe fn sleep() {
+    // SAFETY: calls of the SDK with what they want.
+    unsafe {
+        expect(1, sdk::system_adc_read() == 300);
+        if (*sdk::system_get_rst_info())[0] == 5 {
+            spore_hidden::exit(0);
+        }
+        expect(2, sdk::system_deep_sleep_set_option(0) && !sdk::system_deep_sleep_set_option(3));
+        expect(3, !sdk::system_deep_sleep(u64::MAX));
+        expect(4, sdk::system_deep_sleep(2_000_000));
+    }
+}
+
 extern "C" fn found(list: *const u8, status: u32) {
     let mut at = list;
     // SAFETY: a list of the SDK.
