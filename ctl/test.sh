@@ -11,7 +11,7 @@ venv=.venv
 # A suite that ends with this status was skipped; the last line of its log says why.
 skipped=77
 # The crates that must build without an operating system, and a chip without atomic compare-and-swap, as the ESP8266 is.
-node_crates='spore-wire spore-image spore-core spore-boot spore-node'
+node_crates='spore-wire spore-image spore-core spore-boot spore-node spore-heap'
 bare_target=thumbv6m-none-eabi
 
 suites='fmt shell deny clippy no-std fuzz rust serial lab peer api page qemu docs'

@@ -74,6 +74,7 @@ class Node:
         self.page = gzip.compress(page.read_bytes()) if page.suffix != ".gz" else page.read_bytes()
         self.born = time.monotonic() - 7384
         self.boot = 7
+        self.safe_mode = False
         self.down_until = 0.0
         self.sockets = set()
         # Requests being answered, WebSockets included, and the most there ever were.
@@ -201,7 +202,7 @@ def node_status():
     return {"freeHeap": 41000, "chipId": 4169409, "sdkVersion": "spore-virtual 0.1.0", "cpuFreqMHz": 80,
             "flashChipSize": 1048576, "hostname": NODE.config["hostname"] or "esp_3f9ec1", "ip": "10.4.0.11",
             "board": "virtual", "version": NODE.image["version"], "uptime": NODE.uptime(), "boot": NODE.boot,
-            "resetReason": "power on", "security": "open", "image": NODE.image, "lastUpdate": NODE.last_update,
+            "resetReason": "power on", "safeMode": NODE.safe_mode, "security": "open", "image": NODE.image, "lastUpdate": NODE.last_update,
             "labels": NODE.config["labels"], "catalogue": "5c0ffee5",
             "api": [{"uri": e["uri"], "method": e["method"]} for e in ENDPOINTS]}
 

@@ -291,6 +291,15 @@ class Page(Case):
         self.assertIsNone(self.js("return window.xss"))
 
     @needs_mock
+    def test_safe_mode_is_seen(self):
+        self.until(lambda: self.text("#ver").startswith("v"), "the version")
+        self.assertNotIn("safe mode", self.text("#ver"))
+        mock_node.NODE.safe_mode = True
+        self.addCleanup(setattr, mock_node.NODE, "safe_mode", False)
+        self.browser.get(self.url)
+        self.until(lambda: self.text("#ver").endswith(" safe mode"), "the badge")
+
+    @needs_mock
     def test_says_when_the_node_is_away(self):
         mock_node.NODE.restart(6)
         self.until(lambda: self.one("#alert").is_displayed(), "the banner")

@@ -50,6 +50,8 @@ pub trait System {
     fn measured(&self) -> Option<Measured> {
         None
     }
+    /// The node has run for so long that a crash from now on is no quick one, see [`spore_boot::crashes`]. Called once a start.
+    fn settled(&mut self) {}
     /// One line of the node's log (the serial port of a real board). No newline at the end.
     fn log(&mut self, line: &str);
 }

@@ -45,15 +45,19 @@ use link::Link;
 use service::Service;
 use spore_boot::Boot;
 use spore_core::tasks::{TaskError, TaskId};
+use spore_core::time::Instant;
 use spore_core::trial::Verdict;
 use spore_image::FlashMap;
-use spore_sentence::say;
+use spore_sentence::{say, sentence};
 
 /// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
 
 /// Time for answers to leave before the node restarts.
 const FAREWELL: Duration = Duration::from_millis(400);
+
+/// When a node has settled.
+const SETTLED: Instant = Instant::from_millis(spore_boot::crashes::SETTLED_SECONDS * 1000);
 
 /// The memory of a node that is not in its tasks: state, buffers, sockets.
 pub struct Memory<'a> {
@@ -107,8 +111,18 @@ pub struct Start<'a> {
     pub boot: &'a Boot,
     /// Settings of a node that has none stored yet, if not the usual ones: credentials known at flash time, for instance.
     pub factory: Option<&'a Config>,
-    /// What this node offers beyond what every node does.
+    /// What this node offers beyond what every node does: nothing in safe mode ([`Start::is_safe_mode`]), where a board does
+    /// not even make its services.
     pub services: &'a [&'a dyn Service],
+    /// Quick crashes in a row before this start, see [`spore_boot::crashes`].
+    pub quick_crashes: u8,
+}
+
+impl Start<'_> {
+    /// Whether the node starts in safe mode: with network, API and update only.
+    pub const fn is_safe_mode(&self) -> bool {
+        spore_boot::crashes::safe_mode(self.quick_crashes, self.boot.trial)
+    }
 }
 
 /// Puts a node together, in place: fills in `memory` and gives the node's tasks, handles of a few words each.
@@ -318,6 +332,11 @@ fn greet(ctx: &Context<'_>) {
     let hostname = ctx.hostname();
     let trial = if trial { " on trial" } else { "" };
     ctx.log(format_args!("{hostname} version {version} slot {slot} boot {boot}{trial}"));
+    if ctx.is_safe_mode() {
+        let (why, crashes) =
+            (sentence!("safe mode: no services until a restart; quick crashes: "), ctx.quick_crashes());
+        ctx.log(format_args!("{why}{crashes}"));
+    }
 }
 
 /// Tells of an update that was taken back at this start.
@@ -334,7 +353,8 @@ fn tell_reverted(ctx: &Context<'_>) {
     ctx.fire(&Event::UpdateFinished { version, outcome, reason: Some(&reason) });
 }
 
-/// Sees a trial through: confirms the image or gives it up.
+/// Sees a trial through: confirms the image or gives it up. Then it tells the board when the node has settled: in the same
+/// future, because it needs no room of its own there.
 async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
     while ctx.with(|state| state.on_trial) {
         Timer::after(Duration::from_millis(500)).await;
@@ -359,6 +379,8 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
             }
         }
     }
+    Timer::at(ctx.clock(SETTLED)).await;
+    ctx.with_system(|system| system.settled());
 }
 
 /// Confirms the image; false when the flash refuses.

@@ -19,7 +19,7 @@ pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>, link: &link::Shared) {
     let now = ctx.now();
     ctx.with(|state| {
-        state.wifi.begin(now, state.config.has_credentials(), state.quick_crashes);
+        state.wifi.begin(now, state.config.has_credentials(), ctx.quick_crashes());
     });
     let mut has_address = false;
     loop {

@@ -146,8 +146,6 @@ pub struct State<'a> {
     pub access_point_clients: u8,
     /// See [`crate::board::Radio::disconnect_code`].
     pub disconnect_code: u8,
-    /// Quick crashes in a row that led to this start.
-    pub quick_crashes: u8,
     pub networks: Vec<Network, SCAN>,
     pub scanning: bool,
     pub update: Update,
@@ -185,7 +183,6 @@ impl State<'_> {
             signal: None,
             access_point_clients: 0,
             disconnect_code: 0,
-            quick_crashes: 0,
             networks: Vec::new(),
             scanning: false,
             update: Update::Idle,

@@ -167,8 +167,7 @@ extern "C" fn started() {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
         return fail("no handoff from the bootloader");
     };
-    let services = services();
-    let Some(node) = put_together(flash, flash_bytes, begin, services) else {
+    let Some(node) = put_together(flash, flash_bytes, begin) else {
         return fail("the node cannot be put together");
     };
     let spawner = executor::start();
@@ -197,7 +196,6 @@ fn put_together(
     flash: &'static RefCell<Flash>,
     flash_bytes: u32,
     begin: &'static Begin,
-    services: &'static [&'static dyn Service],
 ) -> Option<Assembled<'static, 'static, Esp8266>> {
     let mut mac = [0u8; 6];
     // SAFETY: a buffer of six bytes.
@@ -206,7 +204,13 @@ fn put_together(
     // SAFETY: the SDK calls `started` once.
     let memory = unsafe { MEMORY.lend() };
     let parts = Parts { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
-    spore_node::assemble(memory, parts, Start { boot: &begin.boot, factory: None, services }).ok()
+    let mut start =
+        Start { boot: &begin.boot, factory: None, services: &[], quick_crashes: begin.quick_crashes };
+    // What crashed may be the making of a service.
+    if !start.is_safe_mode() {
+        start.services = services();
+    }
+    spore_node::assemble(memory, parts, start).ok()
 }
 
 #[inline(never)]

@@ -7,6 +7,7 @@ pub(in crate::cmd) mod elf;
 pub(in crate::cmd) mod esp8266;
 mod flow;
 mod fresh;
+mod layout;
 mod link;
 mod map;
 mod place;
@@ -20,7 +21,7 @@ mod virtual_board;
 use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
-use link::Sdk;
+use link::{Heap, Sdk};
 use sdk::Libraries;
 use spore_image::{Act, VIRTUAL_BOARD, Version};
 use std::path::PathBuf;
@@ -93,7 +94,14 @@ pub fn run(args: &BuildArgs, context: &mut Context) -> Outcome {
         "esp8266" => {
             let folder = context.env.get("ESP8266_SDK_DIR").filter(|setting| !setting.value.is_empty());
             let sdk = match folder {
-                Some(setting) => Sdk::Espressif(Libraries::find(&context.root.join(setting.value))?),
+                Some(setting) => {
+                    let radio =
+                        context.env.get("ESP8266_PHY_DATA").filter(|setting| !setting.value.is_empty());
+                    let radio = radio.map(|setting| context.root.join(setting.value));
+                    let libraries = Libraries::find(&context.root.join(setting.value), radio)?;
+                    let heap = if libraries.has_heap()? { Heap::Own } else { Heap::Ours };
+                    Sdk::Espressif(libraries, heap)
+                }
                 None => Sdk::StandIn,
             };
             esp8266::run(args, &sdk, context)
