@@ -223,11 +223,20 @@ def test_what_is_not_for_chips_is_refused_before_a_board_is_touched(project, chi
         file = project.folder / name
         file.write_bytes(content)
         assert words in project.spore("flash", "--port", str(board.path), "--image", str(file), code=1).stderr
-    (project.built / "chip.bin").write_bytes(b"\xff" * (1 << 20))
-    assert "radio" in project.spore("flash", "--port", str(board.path), code=1).stderr
     (project.built / "bootloader.bin").unlink()
     assert "ESP8266_SDK_DIR" in project.spore("flash", "--port", str(board.path), code=1).stderr
     assert board.flash == FOREIGN[: 1 << 20]
+
+
+def test_the_radios_calibration_from_the_board(project, chip):
+    """Some copies of the SDK come without it: what the board holds is kept, and where there is none nothing is written."""
+    (project.built / "chip.bin").write_bytes(b"\xff" * (1 << 20))
+    board = chip()
+    assert "ESP8266_PHY_DATA" in project.spore("flash", "--port", str(board.path), code=1).stderr
+    assert board.flash == FOREIGN[: 1 << 20]
+    board.flash[0xFC000:0xFC080] = RADIO
+    project.flash(board)
+    check_new(project, board)
 
 
 def test_the_port_from_the_settings(project, chip):

@@ -17,8 +17,26 @@ const MODE_AT: usize = 2;
 pub struct Content {
     /// The image.
     pub image: Image,
+    /// The radio's calibration, where the SDK that was linked comes with it.
+    pub radio: Option<Vec<u8>>,
     bootloader: Vec<u8>,
-    radio: Vec<u8>,
+}
+
+/// Bytes of the radio's calibration.
+pub const RADIO_BYTES: u32 = 128;
+/// The first of them, by which the SDK knows it.
+const RADIO_FIRST: u8 = 5;
+
+/// The calibration that a board holds, or why it cannot do without one of its own.
+pub fn radio_held(held: Vec<u8>) -> Outcome<Vec<u8>> {
+    if held.first() == Some(&RADIO_FIRST) {
+        return Ok(held);
+    }
+    Err(Failure::other("the radio's calibration is missing, in the build and on the board: without it a chip does not start").hint(
+        format!(
+            "Espressif's SDK 3 has it as bin/esp_init_data_default_v08.bin: name that with ESP8266_PHY_DATA, then {PROGRAM} build"
+        ),
+    ))
 }
 
 impl Content {
@@ -45,17 +63,12 @@ impl Content {
                 .hint(how_to_build()));
         }
         let bootloader = read(&folder.join("bootloader.bin"))?;
-        let radio = esp8266::radio_of(&read(&folder.join(esp8266::CHIPS[0].0))?).ok_or_else(|| {
-            Failure::other(format!("{} has no data for the radio, without which a chip does not start", folder.display()))
-                .hint(format!(
-                    "the SDK keeps it in bin/esp_init_data_default_v08.bin; see that ESP8266_SDK_DIR has it, then {PROGRAM} build"
-                ))
-        })?;
+        let radio = esp8266::radio_of(&read(&folder.join(esp8266::CHIPS[0].0))?);
         Ok(Self { image, bootloader, radio })
     }
 
-    /// All bytes of a new chip of this size.
-    pub fn chip(&self, map: &FlashMap, mode: Mode) -> Outcome<Vec<u8>> {
+    /// All bytes of a new chip of this size, with this calibration of the radio.
+    pub fn chip(&self, map: &FlashMap, mode: Mode, radio: &[u8]) -> Outcome<Vec<u8>> {
         let bytes = self.image.bytes.len();
         if bytes > map.slot_bytes() as usize {
             return Err(Failure::other(format!(
@@ -69,7 +82,7 @@ impl Content {
         if let Some(byte) = chip.get_mut(MODE_AT) {
             *byte = mode.code();
         }
-        esp8266::put_radio(&mut chip, &self.radio);
+        esp8266::put_radio(&mut chip, radio);
         Ok(chip)
     }
 }

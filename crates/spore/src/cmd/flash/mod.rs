@@ -13,7 +13,7 @@ use content::Content;
 use esptool::{Chip, Esptool};
 use plan::{HEAD, Held, Plan, Settings};
 use serde_json::json;
-use spore_image::FlashMap;
+use spore_image::{FlashMap, SECTOR};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,7 +186,15 @@ pub fn run(args: &FlashArgs, context: &mut Context) -> Outcome {
         }
         _ => None,
     };
-    let fresh = content.chip(&map, args.mode)?;
+    let radio = match (&content.radio, args.no_stub) {
+        (Some(data), _) => data.clone(),
+        (None, true) => content::radio_held(Vec::new())?,
+        (None, false) => {
+            let sector = map.sdk().offset + SECTOR;
+            content::radio_held(tool.read(sector, content::RADIO_BYTES, context)?)?
+        }
+    };
+    let fresh = content.chip(&map, args.mode, &radio)?;
     let plan = Plan::new(&fresh, content.image.bytes.len(), &map, held.as_ref(), &wanted)?;
     for note in &plan.notes {
         context.note(note);
