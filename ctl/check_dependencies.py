@@ -24,6 +24,7 @@ LAYERS = {
     "spore-image": {"spore-sentence"},
     "spore-core": {"spore-sentence", "spore-wire", "spore-image"},
     "spore-boot": {"spore-sentence", "spore-wire", "spore-image"},
+    "spore-heap": set(),
     "spore-pack": {"spore-image", "spore-boot"},
     "spore-answers": {"spore-wire", "spore-image"},
     "spore-node": {"spore-sentence", "spore-wire", "spore-image", "spore-core", "spore-boot"},

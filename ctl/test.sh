@@ -11,10 +11,10 @@ venv=.venv
 # A suite that ends with this status was skipped; the last line of its log says why.
 skipped=77
 # The crates that must build without an operating system, and a chip without atomic compare-and-swap, as the ESP8266 is.
-node_crates='spore-hal spore-wire spore-image spore-core spore-boot spore-node'
+node_crates='spore-hal spore-wire spore-image spore-core spore-boot spore-node spore-heap'
 bare_target=thumbv6m-none-eabi
 
-suites='fmt shell deny clippy no-std fuzz rust lab peer api page qemu docs'
+suites='fmt shell deny clippy no-std fuzz rust serial lab peer api page qemu docs'
 # These mostly wait, each for a lab of its own: they run side by side.
 together='lab peer api page'
 about() {
@@ -26,6 +26,7 @@ about() {
     no-std) echo "the node's crates build for $bare_target" ;;
     fuzz) echo 'the fuzz targets compile (needs a nightly toolchain)' ;;
     rust) echo 'unit, property, integration and documentation tests' ;;
+    serial) echo 'flashing and the monitor: the real esptool, a chip imitated on a pseudo-terminal (tests/serial); Linux' ;;
     lab) echo 'a lab of five nodes through the command line and over HTTP, faults included (tests/system)' ;;
     peer) echo 'C++ SPORE nodes, imitated, in one network with ours (tests/peer); Linux, root' ;;
     api) echo 'a live node answers as api/openapi.yaml says, whatever it is sent (schemathesis)' ;;
@@ -163,6 +164,15 @@ suite_rust() {
     cargo test --workspace --locked --no-fail-fast || status=1
   fi
   return $status
+}
+
+suite_serial() {
+  [ "$(uname -s)" = Linux ] || skip "needs Linux's pseudo-terminals"
+  python && spore || return
+  # In the project's own folder, as a user gets it; the tests' projects are elsewhere.
+  SPORE_ESPTOOL=$("$SPORE" flash --prepare) || skip 'no esptool, and it could not be installed'
+  export SPORE_ESPTOOL
+  run_pytest tests/serial
 }
 
 suite_lab() {

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 PAGE = Path(__file__).resolve().parents[2] / "crates/spore-node/page/index.html"
+WIFI_PAGE = PAGE.with_name("wifi.html")
 HOSTILE = "<img src=x onerror=window.xss=1>"
 
 
@@ -73,6 +74,7 @@ class Node:
         self.page = gzip.compress(page.read_bytes()) if page.suffix != ".gz" else page.read_bytes()
         self.born = time.monotonic() - 7384
         self.boot = 7
+        self.safe_mode = False
         self.down_until = 0.0
         self.sockets = set()
         # Requests being answered, WebSockets included, and the most there ever were.
@@ -80,6 +82,9 @@ class Node:
         self.relay = "off"
         self.events = 0
         self.scan_until = 0.0
+        # How the WiFi differs from that of a connected node, and what was chosen last.
+        self.wifi = {}
+        self.chosen = None
         self.delay = 0.0
         self.update = {"state": "idle", "received": 0, "size": 0}
         self.slots = {"a": ("confirmed", "1.2.0"), "b": ("empty", None)}
@@ -197,7 +202,7 @@ def node_status():
     return {"freeHeap": 41000, "chipId": 4169409, "sdkVersion": "spore-virtual 0.1.0", "cpuFreqMHz": 80,
             "flashChipSize": 1048576, "hostname": NODE.config["hostname"] or "esp_3f9ec1", "ip": "10.4.0.11",
             "board": "virtual", "version": NODE.image["version"], "uptime": NODE.uptime(), "boot": NODE.boot,
-            "resetReason": "power on", "security": "open", "image": NODE.image, "lastUpdate": NODE.last_update,
+            "resetReason": "power on", "safeMode": NODE.safe_mode, "security": "open", "image": NODE.image, "lastUpdate": NODE.last_update,
             "labels": NODE.config["labels"], "catalogue": "5c0ffee5",
             "api": [{"uri": e["uri"], "method": e["method"]} for e in ENDPOINTS]}
 
@@ -210,7 +215,8 @@ def update_state():
 def network_status():
     return {"hostname": NODE.config["hostname"],
             "wifi": {"mode": "STA", "state": "connected", "connected": True, "ssid": NODE.config["wifiSsid"], "rssi": -50,
-                     "channel": 6, "bssid": "02:00:00:00:00:01", "attempts": 0, "retryInMs": None, "lastError": None},
+                     "channel": 6, "bssid": "02:00:00:00:00:01", "attempts": 0, "retryInMs": None, "lastError": None,
+                     "lastDisconnect": None} | NODE.wifi,
             "ip": "10.4.0.11", "netmask": "255.255.255.0", "gateway": "10.4.0.1", "dns": "10.4.0.1",
             "mac": "5c:cf:7f:3f:9e:c1",
             "accessPoint": {"active": False, "ssid": "spore-3f9ec1", "ip": "192.168.4.1", "clients": 0}}
@@ -300,6 +306,7 @@ def post_task(q):
 def post_wifi(q):
     if not 1 <= len(q.get("ssid", "")) <= 32:
         raise Refusal(422, "ssid must have 1 to 32 bytes")
+    NODE.chosen = (q["ssid"], q.get("password", ""))
     return {"success": True, "message": f"stored; connecting to {q['ssid']}"}
 
 
@@ -388,6 +395,8 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if method == "GET" and url.path == "/":
             return self.reply(200, NODE.page, "text/html; charset=utf-8", ("Content-Encoding", "gzip"))
+        if method == "GET" and url.path == "/wifi":
+            return self.reply(200, WIFI_PAGE.read_bytes(), "text/html; charset=utf-8")
         if method == "GET" and url.path == "/ws":
             return self.websocket()
         body = self.body(url.path == "/api/node/update")

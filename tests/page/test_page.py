@@ -291,6 +291,15 @@ class Page(Case):
         self.assertIsNone(self.js("return window.xss"))
 
     @needs_mock
+    def test_safe_mode_is_seen(self):
+        self.until(lambda: self.text("#ver").startswith("v"), "the version")
+        self.assertNotIn("safe mode", self.text("#ver"))
+        mock_node.NODE.safe_mode = True
+        self.addCleanup(setattr, mock_node.NODE, "safe_mode", False)
+        self.browser.get(self.url)
+        self.until(lambda: self.text("#ver").endswith(" safe mode"), "the badge")
+
+    @needs_mock
     def test_says_when_the_node_is_away(self):
         mock_node.NODE.restart(6)
         self.until(lambda: self.one("#alert").is_displayed(), "the banner")
@@ -326,6 +335,56 @@ class Crowd(Case):
         kept = self.js("return [...document.querySelectorAll('#body tr')].filter(r=>r.mine).length")
         self.assertEqual(kept, 253)
         self.assertEqual(len(self.rows()), 254)
+
+
+@needs_mock
+class Wifi(Case):
+    """The page that guests of a node's own access point are led to."""
+
+    def setUp(self):
+        self.node = mock_node.NODE
+        self.node.wifi = {"mode": "AP", "state": "idle", "connected": False, "ssid": ""}
+        self.browser.restore()
+        self.browser.get_log("browser")
+        self.browser.get(self.url + "wifi")
+        self.until(lambda: "Look again" in self.text("#nets"), "the networks in reach")
+
+    def choose(self, name, password=None):
+        self.js("[...document.querySelectorAll('#nets button')].find(b=>b.textContent.startsWith(arguments[0])).click()", name)
+        self.assertEqual(self.one("[name=ssid]").get_property("value"), name)
+        if password is not None:
+            self.one("[name=password]").send_keys(password)
+        self.one("form button").click()
+
+    def test_a_network_is_chosen_and_joined(self):
+        self.assertIn("open", self.js("return [...document.querySelectorAll('#nets button')]"
+                                      ".find(b=>b.textContent.startsWith('cafe')).textContent"))
+        self.choose("spore-lab", "correct horse")
+        self.until(lambda: "Stored." in self.text("#say"), "the node's word")
+        self.assertEqual(self.node.chosen, ("spore-lab", "correct horse"))
+        self.node.wifi = {}
+        self.until(lambda: "Connected. The node is at 10.4.0.11 on spore-lab." in self.text("#say"), "the outcome")
+        self.assertEqual([e for e in self.browser.get_log("browser") if e["level"] == "SEVERE" and "favicon" not in e["message"]], [])
+
+    def test_a_wrong_password_is_told(self):
+        self.choose("neighbour", "wrong password")
+        self.node.wifi = {"connected": False, "state": "waiting", "lastError": "wrong passphrase"}
+        self.until(lambda: "wrong passphrase" in self.text("#say"), "what went wrong")
+        self.assertTrue(self.one("form button").is_enabled(), "it can be tried again")
+
+    def test_a_short_password_is_not_sent(self):
+        self.node.chosen = None
+        self.choose("neighbour", "short")
+        self.assertIsNone(self.node.chosen)
+        self.assertIn("minlength", self.one("[name=password]").get_attribute("outerHTML"))
+
+    def test_names_from_the_air_are_text(self):
+        self.assertIn("<", self.text("#nets"), "the hostile name is shown as it is")
+        self.assertEqual(self.js("return document.querySelectorAll('#nets img,#nets script,#nets b').length"), 0)
+
+    def test_fits_a_phone(self):
+        self.browser.size(320, 640, phone=True)
+        self.assertLessEqual(self.js("return document.documentElement.scrollWidth"), 320)
 
 
 if __name__ == "__main__":

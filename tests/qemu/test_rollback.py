@@ -83,6 +83,32 @@ def test_crash_of_a_working_node_is_told_after_it(chip, kind, home):
     assert node.flash()[CONFIG.start : CONFIG.stop] == flash[CONFIG.start : CONFIG.stop]
 
 
+def test_three_quick_crashes_lead_to_safe_mode_and_an_update_out_of_it(chip, home):
+    image = Image.built().patched(symbol("5hello", "6handle"), PANIC).sealed()
+    node = chip(with_image(home.flash, "a", image)).power_on()
+    before = node.up()
+    assert before["safeMode"] is False
+    for crashes in range(1, 4):
+        with pytest.raises(OSError):
+            node.node.request("GET", "/api/hello", timeout=20)
+        status = node.up(boot=before["boot"] + crashes)
+        assert (status["safeMode"], status["resetReason"][:8]) == (crashes == 3, "panic at")
+    node.says("safe mode: no services until a restart; quick crashes: 3")
+    assert status["image"] == before["image"]
+    # What crashed is not there, and what every node has is.
+    assert node.node.request("GET", "/api/hello", timeout=20).status == 404
+    assert node.node.get("/api/node/config")["labels"] == {"shelf": "7"}
+    # A restart would do as well; the next crash does not.
+    node.update(Image.built().sealed("0.2.0"), "b")
+    status = node.confirmed("0.2.0")
+    assert status["safeMode"] is False
+    assert node.node.request("GET", "/api/hello", timeout=20).status == 200
+    # Power off forgets, and the reset reason with it.
+    node.power_on()
+    status = node.up()
+    assert (status["safeMode"], status["resetReason"]) == (False, "power on")
+
+
 @pytest.mark.parametrize("kind", sorted(BROKEN, key=lambda kind: kind in ("no network", "deaf")))
 def test_node_goes_back_from_an_image_that_does_not_work(long_waits, kind):
     before, settings, after, config, flash, serial = long_waits[kind].result(timeout=400)

@@ -16,6 +16,7 @@ extern crate std;
 pub mod boot;
 pub mod check;
 pub mod choose;
+pub mod crashes;
 pub mod install;
 pub mod manage;
 pub mod record;

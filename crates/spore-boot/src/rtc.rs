@@ -6,7 +6,8 @@
 //! | words | written by | read by | what |
 //! |---|---|---|---|
 //! | [`HANDOFF`] 0-15 | bootloader | firmware | slot, trial, number of this start, why it starts |
-//! | 16-31 | | | free |
+//! | [`crate::crashes::WORD`] 16-18 | firmware | firmware | quick crashes in a row, see [`crate::crashes`] |
+//! | 19-31 | | | free |
 //! | [`REQUEST`] 32-35 | firmware, before it restarts | bootloader, which then clears it | restart, or trial failed |
 //!
 //! Handoff: magic `SPHO`, flags (bit 0 slot B, 1 trial, 2 an update ended at this start), number of this start, kind of
@@ -54,7 +55,7 @@ fn checksum(words: &[u32]) -> u32 {
 }
 
 /// The record that begins with the magic number and these words, zero up to the checksum.
-fn sealed<const N: usize>(magic: u32, content: &[u32]) -> [u32; N] {
+pub(crate) fn sealed<const N: usize>(magic: u32, content: &[u32]) -> [u32; N] {
     let mut out = [0; N];
     if let Some((first, rest)) = out.split_first_mut() {
         *first = magic;
@@ -69,7 +70,7 @@ fn sealed<const N: usize>(magic: u32, content: &[u32]) -> [u32; N] {
 }
 
 /// The words between magic number and checksum, if both are right.
-fn opened(magic: u32, words: &[u32]) -> Option<&[u32]> {
+pub(crate) fn opened(magic: u32, words: &[u32]) -> Option<&[u32]> {
     let (sum, covered) = words.split_last()?;
     let (found, content) = covered.split_first()?;
     (*found == magic && *sum == checksum(covered)).then_some(content)

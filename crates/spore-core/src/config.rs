@@ -312,9 +312,9 @@ impl Config {
         }
     }
 
-    /// The network to join, if there is one.
-    pub fn credentials(&self) -> Option<(Ssid, Passphrase)> {
-        (!self.wifi_ssid.is_empty()).then(|| (self.wifi_ssid.clone(), self.wifi_passphrase.clone()))
+    /// Whether there is a network to join.
+    pub fn has_credentials(&self) -> bool {
+        !self.wifi_ssid.is_empty()
     }
 }
 
@@ -394,7 +394,6 @@ mod tests {
         config.set("label.role", "").unwrap();
         assert!(config.labels.is_empty());
         assert_eq!(config.set("label.", "x"), Err(ConfigError::Label(NameError::Empty)));
-        assert_eq!(config.credentials(), None);
         for bad in ["pool.ntp.org", "1.2.3", "1.2.3.4 ", "::1"] {
             assert_eq!(config.set("ntpServer", bad), Err(ConfigError::NtpServer));
         }
@@ -402,6 +401,7 @@ mod tests {
         assert_eq!(config.ntp_server, Ipv4Addr::new(192, 168, 1, 9));
         config.set("ntpServer", "").unwrap();
         assert!(config.ntp_server.is_unspecified());
+        assert!(!config.has_credentials());
     }
 
     #[test]

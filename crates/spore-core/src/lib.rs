@@ -12,6 +12,7 @@
 //! | [`tasks`] | which periodic task runs next |
 //! | [`discovery`] | what to answer to a datagram |
 //! | [`wifi`] | station or access point, and when to try again |
+//! | [`leases`] | which address a guest of the own access point gets |
 //! | [`trial`] | whether a new image is good |
 //! | [`config`] | which settings are acceptable |
 #![cfg_attr(not(test), no_std)]
@@ -29,6 +30,7 @@ pub mod events;
 pub mod hostname;
 pub mod intern;
 mod labels;
+pub mod leases;
 pub mod limits;
 pub mod members;
 pub mod rng;

@@ -15,13 +15,9 @@ fn policy(seed: u64) -> Policy {
     Policy::new(Settings::DEFAULT, "spore-3f9ec1".try_into().unwrap(), seed)
 }
 
-fn credentials() -> Option<(spore_core::wifi::Ssid, spore_core::wifi::Passphrase)> {
-    Some(("net".try_into().unwrap(), "password".try_into().unwrap()))
-}
-
 fn started() -> Policy {
     let mut policy = policy(1);
-    policy.start(at(0), credentials());
+    policy.start(at(0), true);
     assert_eq!(drain(&mut policy), "join changed");
     policy
 }
@@ -30,8 +26,8 @@ fn connected() -> Policy {
     let mut policy = started();
     policy.radio(at(100), &RadioEvent::Joined);
     policy.address(at(200), true);
-    assert_eq!(drain(&mut policy), "dhcp changed");
-    assert_eq!((policy.state(), policy.mode(), policy.next_at()), (State::Connected, "STA", None));
+    assert_eq!(drain(&mut policy), "dhcp announce changed");
+    assert_eq!((policy.state(), policy.mode(), policy.next_at()), (State::Connected, "STA", Some(at(2200))));
     policy
 }
 
@@ -40,7 +36,8 @@ fn drain(policy: &mut Policy) -> String {
     let mut words = Vec::new();
     while let Some(output) = policy.poll() {
         words.push(match output {
-            Output::Radio(RadioCommand::Join { .. }) => "join",
+            Output::Join => "join",
+            Output::Radio(RadioCommand::Join { .. }) => unreachable!("that is for the radio"),
             Output::Radio(RadioCommand::Leave) => "leave",
             Output::Radio(RadioCommand::StartAccessPoint { .. }) => "open",
             Output::Radio(RadioCommand::StopAccessPoint) => "close",
@@ -48,6 +45,7 @@ fn drain(policy: &mut Policy) -> String {
             Output::Addressing(Addressing::None) => "none",
             Output::Addressing(Addressing::Dhcp) => "dhcp",
             Output::Addressing(Addressing::AccessPoint) => "ap",
+            Output::Announce => "announce",
             Output::Changed => "changed",
         });
     }
@@ -55,11 +53,10 @@ fn drain(policy: &mut Policy) -> String {
 }
 
 #[test]
-fn orders_carry_names_and_pass_phrases() {
+fn the_own_access_point_has_the_nodes_name() {
     let mut policy = policy(1);
-    policy.start(at(0), credentials());
-    let (ssid, passphrase) = credentials().unwrap();
-    assert_eq!(policy.poll(), Some(Output::Radio(RadioCommand::Join { ssid, passphrase })));
+    policy.start(at(0), true);
+    assert_eq!(policy.poll(), Some(Output::Join));
     policy.radio(at(1), &RadioEvent::JoinFailed(LinkError::NotFound));
     let open = RadioCommand::StartAccessPoint {
         ssid: "spore-3f9ec1".try_into().unwrap(),
@@ -71,7 +68,7 @@ fn orders_carry_names_and_pass_phrases() {
 #[test]
 fn without_credentials_there_is_only_the_access_point() {
     let mut policy = policy(1);
-    policy.start(at(0), None);
+    policy.start(at(0), false);
     assert_eq!(drain(&mut policy), "leave open ap changed");
     assert_eq!(policy.mode(), "AP");
     // The radio does not answer: it is told again.
@@ -81,14 +78,68 @@ fn without_credentials_there_is_only_the_access_point() {
     policy.radio(at(5001), &RadioEvent::AccessPointStarted);
     assert_eq!((drain(&mut policy).as_str(), policy.next_at()), ("changed", None));
     // Credentials come over the access point, which stays open until they work.
-    policy.start(at(9000), credentials());
+    policy.start(at(9000), true);
     assert_eq!(drain(&mut policy), "join changed");
     assert_eq!(policy.mode(), "AP_STA");
     policy.radio(at(9100), &RadioEvent::Joined);
     assert_eq!(drain(&mut policy), "dhcp changed");
     policy.address(at(9200), true);
-    assert_eq!(drain(&mut policy), "close changed");
+    assert_eq!(drain(&mut policy), "close announce changed");
     assert_eq!(policy.mode(), "STA");
+}
+
+#[test]
+fn the_address_is_announced_twice_and_then_once_a_minute() {
+    let mut policy = connected();
+    for expected in [2_200, 62_200, 122_200] {
+        assert_eq!(policy.next_at(), Some(at(expected)));
+        policy.tick(at(expected - 1));
+        assert_eq!(drain(&mut policy), "");
+        policy.tick(at(expected));
+        assert_eq!(drain(&mut policy), "announce");
+    }
+    // Not when the link is lost before it could be said.
+    policy.tick(at(182_200));
+    policy.radio(at(182_200), &RadioEvent::Lost(LinkError::BeaconLost));
+    assert_eq!(drain(&mut policy), "none changed");
+}
+
+#[test]
+fn the_first_attempt_hesitates_the_longer_the_more_crashes_led_here() {
+    let waits = |crashes| {
+        let each = (0..200).map(|seed| {
+            let mut policy = policy(seed);
+            policy.begin(at(0), true, crashes);
+            assert_eq!((drain(&mut policy).as_str(), policy.state()), ("changed", State::Waiting));
+            let next = policy.next_at().unwrap();
+            policy.tick(next);
+            assert_eq!(drain(&mut policy), "join changed");
+            next.as_millis()
+        });
+        each.collect::<Vec<_>>()
+    };
+    for (crashes, longest) in [(0, 500), (1, 1_000), (3, 4_000), (6, 32_000), (255, 32_000)] {
+        let waits = waits(crashes);
+        assert!(waits.iter().all(|wait| *wait <= longest), "{crashes}");
+        let (early, late) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*early < longest / 10 && *late > longest * 9 / 10, "spread out: {early} to {late} ms");
+    }
+    let mut policy = policy(1);
+    policy.begin(at(0), false, 3);
+    assert_eq!(drain(&mut policy), "leave open ap changed", "the own access point does not wait");
+}
+
+#[test]
+fn the_last_disconnect_is_remembered_when_all_is_well_again() {
+    let mut policy = connected();
+    assert_eq!(policy.last_disconnect(), None);
+    policy.radio(at(10_000), &RadioEvent::Lost(LinkError::BeaconLost));
+    let now = policy.next_at().unwrap();
+    policy.tick(now);
+    drain(&mut policy);
+    policy.radio(now, &RadioEvent::Joined);
+    policy.address(now, true);
+    assert_eq!((policy.last_error(), policy.last_disconnect()), (None, Some(LinkError::BeaconLost)));
 }
 
 #[test]
@@ -123,7 +174,7 @@ fn a_wrong_pass_phrase_opens_the_access_point_and_keeps_trying_with_back_off() {
 fn nodes_do_not_retry_in_step() {
     let first_retry = |seed| {
         let mut policy = policy(seed);
-        policy.start(at(0), credentials());
+        policy.start(at(0), true);
         drain(&mut policy);
         policy.radio(at(0), &RadioEvent::JoinFailed(LinkError::NotFound));
         policy.retry_in(at(0))
@@ -259,7 +310,7 @@ proptest! {
     fn a_node_is_always_reachable_or_trying(seed: u64, steps in prop::collection::vec(step(), 1..120)) {
         let mut policy = policy(seed);
         let mut now = at(0);
-        policy.start(now, credentials());
+        policy.start(now, true);
         // What the radio and the stack were last told.
         let mut open = false;
         let mut addressing = Addressing::None;
@@ -268,7 +319,7 @@ proptest! {
             match step {
                 Step::Radio(event) => policy.radio(now, &event),
                 Step::Address(present) => policy.address(now, present),
-                Step::Start(with) => policy.start(now, credentials().filter(|_| with)),
+                Step::Start(with) => policy.start(now, with),
                 Step::Wait(ms) => { now = now + Duration::from_millis(ms); policy.tick(now); }
                 Step::NextTick => {
                     if let Some(next) = policy.next_at() { now = now.max(next); }
@@ -282,7 +333,7 @@ proptest! {
                 match output {
                     Output::Radio(RadioCommand::StartAccessPoint { .. }) => open = true,
                     Output::Radio(RadioCommand::StopAccessPoint) => open = false,
-                    Output::Radio(RadioCommand::Join { .. }) => prop_assert_eq!(policy.state(), State::Connecting),
+                    Output::Join => prop_assert_eq!(policy.state(), State::Connecting),
                     Output::Addressing(wanted) => addressing = wanted,
                     _ => {}
                 }
@@ -292,7 +343,7 @@ proptest! {
                 prop_assert!(next.since(now) <= longest, "timers are bounded");
             }
             match policy.state() {
-                State::Connected => prop_assert!(!open && addressing == Addressing::Dhcp),
+                State::Connected => prop_assert!(next.is_some() && !open && addressing == Addressing::Dhcp),
                 State::Addressing => prop_assert!(next.is_some() && addressing == Addressing::Dhcp),
                 State::Connecting | State::Waiting => prop_assert!(next.is_some()),
                 State::Idle => prop_assert!(open),

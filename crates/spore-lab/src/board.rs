@@ -3,6 +3,7 @@
 use crate::node::FLASH_BYTES;
 use crate::view::View;
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use spore_boot::crashes::Streak;
 use spore_core::wifi::{RadioCommand, RadioEvent, Signal};
 use spore_lan::air;
 use spore_lan::flash::{Flash, FlashError};
@@ -52,6 +53,10 @@ impl Radio for VirtualRadio {
 
     fn signal(&self) -> Option<Signal> {
         self.radio.signal()
+    }
+
+    fn disconnect_code(&self) -> u8 {
+        self.radio.disconnect_code()
     }
 
     fn access_point_clients(&self) -> u8 {
@@ -186,6 +191,10 @@ impl System for VirtualSystem {
 
     fn entropy(&mut self) -> u64 {
         self.random.u64(..)
+    }
+
+    fn settled(&mut self) {
+        self.view.streak.set(Some(Streak::Settled));
     }
 
     fn log(&mut self, line: &str) {

@@ -27,6 +27,11 @@ pub enum Command {
         /// Which node.
         node: String,
     },
+    /// Have the image of a virtual node crash.
+    Crash {
+        /// Which node.
+        node: String,
+    },
     /// Cut the power and give it back at once; with `at_flash_op`, in the middle of the n-th flash operation: of a virtual
     /// node from now; an emulated node loses its power now, too, and operations count from the start that follows.
     PowerCut {

@@ -5,6 +5,7 @@ use crate::observer::Seen;
 use crate::pins::Pins;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
+use spore_boot::crashes::Streak;
 use spore_lan::Mac;
 use spore_lan::executor::Usage;
 use std::cell::{Cell, RefCell};
@@ -58,6 +59,8 @@ pub enum Order {
     /// The same, and pull it again in the middle of this flash operation, counted from 1 at the start that follows.
     /// For emulated nodes, whose flash the lab does not see.
     PowerCutAt(u32),
+    /// Have the image of a virtual node crash, as by an exception.
+    Crash,
     /// Plug in, or press reset.
     Restart,
 }
@@ -76,6 +79,8 @@ pub struct View {
     pub reset_reason: RefCell<String>,
     /// Starts since it was added.
     pub boots: Cell<u32>,
+    /// What a virtual node has in RTC memory about quick crashes.
+    pub streak: Cell<Option<Streak>>,
     /// Members it holds for ACTIVE.
     pub seen: Seen,
     /// Its log.
@@ -98,6 +103,7 @@ impl View {
             version: RefCell::default(),
             reset_reason: RefCell::default(),
             boots: Cell::new(0),
+            streak: Cell::new(None),
             seen: Seen::default(),
             log: Log::default(),
             pins: Pins::default(),

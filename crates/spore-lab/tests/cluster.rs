@@ -22,7 +22,7 @@ fn five_nodes_find_each_other() {
     for member in members["members"].as_array().unwrap() {
         assert_eq!(member["kind"], "rust");
         assert_ne!(member["resources"]["chipId"], 0);
-        assert_eq!(member["api"].as_array().unwrap().len(), 23, "one catalogue for all: {member:#}");
+        assert_eq!(member["api"].as_array().unwrap().len(), 24, "one catalogue for all: {member:#}");
     }
 }
 

@@ -122,7 +122,7 @@ fn a_connection_serves_request_after_request() {
         tcp.send(batch.as_bytes()).await;
         assert_eq!(json(&tcp.response().await.unwrap())["hello"], "a");
         assert_eq!(json(&tcp.response().await.unwrap())["switched"], 11);
-        assert_eq!(json(&tcp.response().await.unwrap())["endpoints"].as_array().unwrap().len(), 23);
+        assert_eq!(json(&tcp.response().await.unwrap())["endpoints"].as_array().unwrap().len(), 24);
         assert_eq!(json(&tcp.response().await.unwrap())["hello"], "b");
     });
     sim.wait("the client's end", tcp.hang_up());
@@ -371,7 +371,7 @@ fn a_list_of_many_members_is_whole() {
     assert_eq!(names.len(), usize::from(NODES));
     for member in members {
         assert_eq!((&member["status"], &member["kind"]), (&"ACTIVE".into(), &"rust".into()));
-        assert_eq!(member["api"].as_array().unwrap().len(), 23, "{member}");
+        assert_eq!(member["api"].as_array().unwrap().len(), 24, "{member}");
     }
     let services = sim.get(7, "/api/cluster/services?uri=/api/hello");
     assert_eq!(services["services"][0]["nodes"].as_array().unwrap().len(), usize::from(NODES));

@@ -55,7 +55,7 @@ fn the_list_is_narrowed_down_by_path_and_label() {
     assert_eq!(holders(&by_uri, "/api/relay"), all(&sim, 3));
     let attic = BTreeSet::from([sim.hostname(2)]);
     let by_label = get("label=room%3Dattic");
-    assert_eq!(by_label["services"].as_array().unwrap().len(), 23);
+    assert_eq!(by_label["services"].as_array().unwrap().len(), 24);
     assert_eq!(holders(&by_label, "/api/hello"), attic);
     assert_eq!(holders(&get("uri=/api/relay&label=room=attic"), "/api/relay"), attic);
     assert_eq!(holders(&get("label=role=relay"), "/api/relay"), all(&sim, 3));

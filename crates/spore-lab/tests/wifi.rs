@@ -118,6 +118,7 @@ fn a_wrong_pass_phrase_opens_the_own_access_point_until_it_is_right() {
     let status = sim.get(0, "/api/network/status");
     assert_eq!((&status["wifi"]["mode"], &status["accessPoint"]["active"]), (&"STA".into(), &false.into()));
     assert_eq!((&status["wifi"]["lastError"], &status["wifi"]["attempts"]), (&Value::Null, &0.into()));
+    assert_eq!(status["wifi"]["lastDisconnect"], json!({ "reason": "wrong passphrase", "code": 204 }));
     assert_eq!(sim.get(0, "/api/node/status")["boot"], 1, "no restart for want of a network");
     drop(phone);
 }
@@ -168,6 +169,78 @@ fn without_credentials_a_node_is_set_up_over_its_own_access_point() {
     sim.run(5);
     let status = sim.get(0, "/api/network/status");
     assert_eq!((&status["wifi"]["mode"], &status["wifi"]["ssid"]), (&"STA".into(), &"home".into()));
+}
+
+/// A DNS query for a name's address.
+fn query(name: &str) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend(label.bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    message
+}
+
+#[test]
+fn guests_are_led_to_the_choice_of_a_network() {
+    let sim = Sim::with(Options { wifi: Some((String::new(), String::new())), ..Options::in_memory(1, 88) });
+    another_network(&sim, "home", "correct horse", true);
+    let phone = Phone::join(&sim, 0);
+    let node = Ipv4Addr::new(192, 168, 4, 1);
+    let config = phone.host.stack().config_v4().unwrap();
+    assert_eq!(config.address.to_string(), "192.168.4.100/24", "from the node's own DHCP server");
+    assert_eq!((config.gateway, config.dns_servers.first()), (Some(node), Some(&node)));
+
+    let names = phone.host.udp(40_000);
+    names.send("192.168.4.1:53".parse().unwrap(), &query("connectivitycheck.gstatic.com"));
+    let (from, answer) = sim.wait("an answer of the name server", names.receive());
+    assert_eq!(from.to_string(), "192.168.4.1:53");
+    assert_eq!(
+        (&answer[..4], &answer[answer.len() - 4..]),
+        (&[0x12, 0x34, 0x85, 0][..], &[192, 168, 4, 1][..])
+    );
+
+    let get = |path: &str| sim.wait(path, phone.host.request(node, "GET", path, &[], &[])).unwrap();
+    assert_eq!(get("/").status, 200, "the node's own page");
+    for probe in ["/generate_204", "/hotspot-detect.html", "/connecttest.txt", "/a/b?c=d"] {
+        let response = get(probe);
+        assert_eq!(
+            (response.status, response.header("location")),
+            (302, Some("http://192.168.4.1/wifi")),
+            "{probe}"
+        );
+    }
+    let page = get("/wifi");
+    assert_eq!((page.status, page.header("content-encoding")), (200, Some("gzip")));
+    let known = [("If-None-Match", page.header("etag").unwrap())];
+    let again = phone.host.request(node, "GET", "/wifi", &known, &[]);
+    assert_eq!(sim.wait("the page again", again).unwrap().status, 304);
+    assert_eq!(get("/api/nothing").status, 404, "programs are told that there is nothing");
+
+    phone.request(&sim, "POST", "/api/network/wifi/config", "ssid=home&password=correct+horse").unwrap();
+    sim.run(5);
+    assert_eq!(sim.request(0, "GET", "/generate_204", &[], &[]).status, 404, "no portal on a network");
+}
+
+#[test]
+fn an_address_is_announced_and_said_again() {
+    let sim = Sim::new(1, 89);
+    let heard = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let notes = heard.clone();
+    sim.cluster.borrow().switch().set_tap(Some(Box::new(move |micros, frame: &[u8]| {
+        // ARP requests in which the sender asks for itself.
+        if frame.get(12..14) == Some(&[8, 6]) && frame.get(28..32) == frame.get(38..42) {
+            notes.borrow_mut().push((micros / 1_000_000, frame[..6].to_vec(), frame[28..32].to_vec()));
+        }
+    })));
+    sim.converge();
+    sim.run(130);
+    let heard = heard.borrow();
+    let first = heard[0].0;
+    assert_eq!(heard.iter().map(|(second, ..)| second - first).collect::<Vec<_>>(), [0, 2, 62, 122]);
+    let address = sim.ip(0).octets();
+    assert!(heard.iter().all(|(_, to, whose)| *to == [0xff; 6] && *whose == address));
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! The WiFi world above the switches: access points, the radios that join them, and their own access points.
 //!
 //! An access point bridges to a [`Switch`]; a station's port is plugged in there when it has associated. A node's own
-//! access point bridges to a little switch of its own, with a DHCP server for its guests as Espressif's SDK has one.
+//! access point bridges to a little switch of its own; addresses for its guests are the node's business.
 //! A node has one network device: its frames go to the network it joined, else to the guests of its own access
 //! point; whenever that changes the device's link is seen to go down. All delays are of [`embassy_time`], so virtual time applies.
 
 use crate::Mac;
-use crate::dhcp::{DhcpConfig, DhcpDevice, DhcpServer};
 use crate::executor::{Spawner, Task};
 use crate::faults::Rng;
 use crate::switch::{PortOptions, SharedCounters, Switch};
@@ -78,12 +77,6 @@ pub struct Air {
     spawner: Spawner,
 }
 
-/// A node's own access point.
-struct Own {
-    id: AccessPointId,
-    _dhcp: Task<()>,
-}
-
 struct State {
     mac: Mac,
     /// How much weaker than others it hears, in dB.
@@ -92,8 +85,11 @@ struct State {
     counters: SharedCounters,
     joined: Option<AccessPointId>,
     events: VecDeque<RadioEvent>,
+    /// Why the station last lost its link or got none.
+    disconnect_code: u8,
     waker: Option<Waker>,
-    own: Option<Own>,
+    /// The own access point.
+    own: Option<AccessPointId>,
     /// What goes on in the background; replacing one ends it.
     joining: Option<Task<()>>,
     scanning: Option<Task<()>>,
@@ -102,6 +98,9 @@ struct State {
 
 impl State {
     fn report(&mut self, event: RadioEvent) {
+        if let RadioEvent::JoinFailed(error) | RadioEvent::Lost(error) = &event {
+            self.disconnect_code = code(*error);
+        }
         self.events.push_back(event);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -112,6 +111,18 @@ impl State {
     fn unplug(&mut self) {
         self.joined = None;
         self.slot.leave();
+    }
+}
+
+/// The number that a chip has for an error (IEEE 802.11-2020, table 9-49, and Espressif's own from 200).
+fn code(error: LinkError) -> u8 {
+    match error {
+        LinkError::NotFound => 201,
+        LinkError::WrongPassphrase => 204,
+        LinkError::Refused => 2,
+        LinkError::BeaconLost => 200,
+        // The policy's own; radios do not say so.
+        LinkError::TimedOut | LinkError::NoAddress => 1,
     }
 }
 
@@ -214,6 +225,7 @@ impl Air {
             counters,
             joined: None,
             events: VecDeque::new(),
+            disconnect_code: 0,
             waker: None,
             own: None,
             joining: None,
@@ -318,13 +330,10 @@ impl Air {
         bssid[0] ^= 0x02;
         let access_point = AccessPoint { ssid, passphrase, channel: 1, rssi: -40, bssid, on: true };
         let id = self.insert(access_point, &switch, Some(mac));
-        let server = Rc::new(RefCell::new(DhcpServer::new(DhcpConfig::access_point(bssid))));
-        let dhcp = DhcpDevice::new(switch.attach(bssid), server);
-        let own = Own { id, _dhcp: self.spawner.spawn(dhcp.serve()) };
         let port = switch.attach_with(PortOptions { counters, ..PortOptions::new(mac) });
         let mut state = radio.borrow_mut();
         state.slot.set_guests(Some(port));
-        state.own = Some(own);
+        state.own = Some(id);
         state.report(RadioEvent::AccessPointStarted);
         Some(())
     }
@@ -336,7 +345,7 @@ impl Air {
             state.own.take()
         };
         if let Some(own) = own {
-            self.remove(own.id);
+            self.remove(own);
         }
     }
 }
@@ -427,9 +436,14 @@ impl Radio {
         })
     }
 
+    /// Why the station last lost its link or got none, as a chip numbers it; 0 when that never happened.
+    pub fn disconnect_code(&self) -> u8 {
+        self.state.borrow().disconnect_code
+    }
+
     /// How many clients the own access point has.
     pub fn access_point_clients(&self) -> u8 {
-        let own = self.state.borrow().own.as_ref().map(|own| own.id);
+        let own = self.state.borrow().own;
         own.map_or(0, |id| u8::try_from(self.air.clients(id)).unwrap_or(u8::MAX))
     }
 }

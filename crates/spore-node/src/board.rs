@@ -15,6 +15,9 @@ pub trait Radio {
     async fn event(&mut self) -> RadioEvent;
     /// The station's link, if there is one.
     fn signal(&self) -> Option<Signal>;
+    /// The radio's own number for why the station last lost its link or got none: reason codes of IEEE 802.11-2020, table 9-49, and
+    /// of Espressif from 200. 0 when that never happened.
+    fn disconnect_code(&self) -> u8;
     /// How many clients the own access point has.
     fn access_point_clients(&self) -> u8;
     /// The station has this address, mask and router now, or none any more. Some vendors' code wants to know.
@@ -47,6 +50,8 @@ pub trait System {
     fn measured(&self) -> Option<Measured> {
         None
     }
+    /// The node has run for so long that a crash from now on is no quick one, see [`spore_boot::crashes`]. Called once a start.
+    fn settled(&mut self) {}
     /// One line of the node's log (the serial port of a real board). No newline at the end.
     fn log(&mut self, line: &str);
 }

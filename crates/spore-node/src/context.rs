@@ -52,6 +52,8 @@ pub struct Context<'a> {
     log: RefCell<Log<EVENT_LOG>>,
     waiters: RefCell<MultiWakerRegistration<EVENT_WAITERS>>,
     clients: Cell<u8>,
+    quick_crashes: u8,
+    safe_mode: bool,
     /// Networks are to be looked for.
     pub(crate) scan: Signal<NoopRawMutex, ()>,
     /// The settings have other credentials; they are to be used from that moment of the executor's clock on.
@@ -76,6 +78,8 @@ impl<'a> Context<'a> {
             log: RefCell::new(Log::new()),
             waiters: RefCell::new(MultiWakerRegistration::new()),
             clients: Cell::new(0),
+            quick_crashes: 0,
+            safe_mode: false,
             scan: Signal::new(),
             rejoin: Signal::new(),
             exit: Signal::new(),
@@ -96,6 +100,7 @@ impl<'a> Context<'a> {
         state.begin(mac, system);
         state.catalogues.set_common(common);
         self.system = RefCell::new(Some(system));
+        (self.quick_crashes, self.safe_mode) = (start.quick_crashes, start.is_safe_mode());
         self.services = Some(start.services);
         self.state.get_mut().catalogue = self.catalogue_hash();
     }
@@ -174,6 +179,16 @@ impl<'a> Context<'a> {
             told.spore = Some(spore_wire::native::VERSION);
             copy_labels(&state.labels, told.labels.insert(Labels::new()));
         });
+    }
+
+    /// Quick crashes in a row before this start.
+    pub(crate) fn quick_crashes(&self) -> u8 {
+        self.quick_crashes
+    }
+
+    /// Whether the node runs in safe mode, see [`spore_boot::crashes`].
+    pub fn is_safe_mode(&self) -> bool {
+        self.safe_mode
     }
 
     /// The services of this node.
@@ -396,7 +411,8 @@ mod tests {
 
     fn context(system: &mut FakeSystem) -> Context<'_> {
         let mut ctx = Context::new();
-        let start = Start { boot: Box::leak(Box::new(boot())), factory: None, services: &[] };
+        let start =
+            Start { boot: Box::leak(Box::new(boot())), factory: None, services: &[], quick_crashes: 0 };
         ctx.begin(start, [2, 0, 0, 0x3f, 0x9e, 0xc1], system);
         ctx.configure(|_| ());
         ctx

@@ -15,6 +15,7 @@ mod fetch;
 mod http;
 mod later;
 pub mod limits;
+mod link;
 mod network;
 pub mod page;
 mod scheduler;
@@ -40,12 +41,14 @@ use embassy_net::driver::{Driver, HardwareAddress};
 use embassy_net::{Runner, Stack, StackResources};
 use embassy_time::{Duration, Timer};
 use embedded_storage::nor_flash::NorFlash;
+use link::Link;
 use service::Service;
 use spore_boot::Boot;
 use spore_core::tasks::{TaskError, TaskId};
+use spore_core::time::Instant;
 use spore_core::trial::Verdict;
 use spore_image::FlashMap;
-use spore_sentence::say;
+use spore_sentence::{say, sentence};
 
 /// Sockets of a node.
 const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
@@ -53,11 +56,15 @@ const SOCKETS: usize = limits::HTTP_CONNECTIONS + limits::OTHER_SOCKETS;
 /// Time for answers to leave before the node restarts.
 const FAREWELL: Duration = Duration::from_millis(400);
 
+/// When a node has settled.
+const SETTLED: Instant = Instant::from_millis(spore_boot::crashes::SETTLED_SECONDS * 1000);
+
 /// The memory of a node that is not in its tasks: state, buffers, sockets.
 pub struct Memory<'a> {
     context: Context<'a>,
     sockets: StackResources<SOCKETS>,
     http: http::Shared,
+    link: link::Shared,
     buffers: Buffers,
 }
 
@@ -68,6 +75,7 @@ impl Memory<'_> {
             context: Context::new(),
             sockets: StackResources::new(),
             http: http::Shared::new(),
+            link: link::Shared::new(),
             buffers: Buffers::new(),
         }
     }
@@ -103,8 +111,18 @@ pub struct Start<'a> {
     pub boot: &'a Boot,
     /// Settings of a node that has none stored yet, if not the usual ones: credentials known at flash time, for instance.
     pub factory: Option<&'a Config>,
-    /// What this node offers beyond what every node does.
+    /// What this node offers beyond what every node does: nothing in safe mode ([`Start::is_safe_mode`]), where a board does
+    /// not even make its services.
     pub services: &'a [&'a dyn Service],
+    /// Quick crashes in a row before this start, see [`spore_boot::crashes`].
+    pub quick_crashes: u8,
+}
+
+impl Start<'_> {
+    /// Whether the node starts in safe mode: with network, API and update only.
+    pub const fn is_safe_mode(&self) -> bool {
+        spore_boot::crashes::safe_mode(self.quick_crashes, self.boot.trial)
+    }
 }
 
 /// Puts a node together, in place: fills in `memory` and gives the node's tasks, handles of a few words each.
@@ -136,14 +154,14 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     let HardwareAddress::Ethernet(mac) = device.hardware_address() else {
         return Err(AssembleError::NotEthernet);
     };
-    let Memory { context, sockets, http, buffers } = memory;
-    let (shared, seed) = (&*http, system.entropy());
+    let Memory { context, sockets, http, link, buffers } = memory;
+    let (shared, link, seed) = (&*http, &*link, system.entropy());
     // Parts that need much stack for a moment stand apart.
     let flash_bytes = system.flash_bytes();
     context.begin(start, mac, system);
     context.configure(|config| read_settings(&mut *flash.borrow_mut(), flash_bytes, config));
     let ctx = &*context;
-    let (stack, runner) = connect(device, sockets, seed);
+    let (stack, runner) = connect(Link::new(device, link), sockets, seed);
     let udp = udp::Sockets::new(stack, &mut buffers.udp);
     let listen = scheduler::register(ctx).map_err(AssembleError::ServiceTask)?;
     for service in ctx.services() {
@@ -153,7 +171,7 @@ pub fn assemble<'m, 'a: 'm, B: Board>(
     tell_reverted(ctx);
     Ok(Assembled {
         network: Network { runner },
-        node: Node { ctx, stack, radio, flash, udp, listen, fetch: &mut buffers.fetch },
+        node: Node { ctx, stack, link, radio, flash, udp, listen, fetch: &mut buffers.fetch },
         workers: buffers.connections.each_mut().map(|memory| Worker { ctx, flash, stack, shared, memory }),
         refusers: buffers.overflow.each_mut().map(|memory| Refuser { stack, shared, memory }),
     })
@@ -194,7 +212,7 @@ pub struct Assembled<'m, 'a, B: Board> {
 
 /// The task of the IP stack.
 pub struct Network<'m, B: Board> {
-    runner: Runner<'m, B::Device>,
+    runner: Runner<'m, Link<'m, B::Device>>,
 }
 
 impl<B: Board> Network<'_, B> {
@@ -238,6 +256,7 @@ impl Refuser<'_> {
 pub struct Node<'m, 'a, B: Board> {
     ctx: &'m Context<'a>,
     stack: Stack<'m>,
+    link: &'m link::Shared,
     radio: B::Radio,
     flash: &'a RefCell<B::Flash>,
     udp: udp::Sockets<'m>,
@@ -254,10 +273,10 @@ impl<B: Board> Node<'_, '_, B> {
     /// The same with an application of your own beside the node: async code with the node's context, for instance to wait
     /// for events with [`Context::subscribe`]. When it ends the node goes on.
     pub async fn run_with(self, application: impl AsyncFnOnce(&Context<'_>)) -> Exit {
-        let Self { ctx, stack, mut radio, flash, udp, listen, fetch } = self;
+        let Self { ctx, stack, link, mut radio, flash, udp, listen, fetch } = self;
         let udp::Sockets { socket, answers } = udp;
         // Each lies where it is made: an array or a tuple of futures would be moved there over the stack.
-        let wifi = pin!(network::run(ctx, &mut radio, stack));
+        let wifi = pin!(network::run(ctx, &mut radio, stack, link));
         let heard = pin!(udp::listen(ctx, &socket, answers, listen));
         let tasks = pin!(scheduler::run(ctx, &socket));
         let details = pin!(details::run(ctx, stack, fetch));
@@ -313,6 +332,11 @@ fn greet(ctx: &Context<'_>) {
     let hostname = ctx.hostname();
     let trial = if trial { " on trial" } else { "" };
     ctx.log(format_args!("{hostname} version {version} slot {slot} boot {boot}{trial}"));
+    if ctx.is_safe_mode() {
+        let (why, crashes) =
+            (sentence!("safe mode: no services until a restart; quick crashes: "), ctx.quick_crashes());
+        ctx.log(format_args!("{why}{crashes}"));
+    }
 }
 
 /// Tells of an update that was taken back at this start.
@@ -329,7 +353,8 @@ fn tell_reverted(ctx: &Context<'_>) {
     ctx.fire(&Event::UpdateFinished { version, outcome, reason: Some(&reason) });
 }
 
-/// Sees a trial through: confirms the image or gives it up.
+/// Sees a trial through: confirms the image or gives it up. Then it tells the board when the node has settled: in the same
+/// future, because it needs no room of its own there.
 async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
     while ctx.with(|state| state.on_trial) {
         Timer::after(Duration::from_millis(500)).await;
@@ -354,6 +379,8 @@ async fn trial<F: NorFlash>(ctx: &Context<'_>, flash: &RefCell<F>) {
             }
         }
     }
+    Timer::at(ctx.clock(SETTLED)).await;
+    ctx.with_system(|system| system.settled());
 }
 
 /// Confirms the image; false when the flash refuses.

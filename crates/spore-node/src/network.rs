@@ -3,32 +3,39 @@
 use crate::board::Radio;
 use crate::context::Context;
 use crate::limits::SCAN;
+use crate::link;
 use crate::state::Address;
 use core::net::Ipv4Addr;
 use embassy_futures::select::{Either, Either4, select, select4};
 use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, Stack, StaticConfigV4};
 use embassy_time::{Instant, Timer};
 use spore_core::events::Event;
-use spore_core::wifi::{Addressing, Network, Output, Policy, RadioCommand, RadioEvent, Ssid, State};
+use spore_core::wifi::{Addressing, Network, Output, Policy, RadioCommand, RadioEvent, State};
 
 /// Address of a node on its own access point.
 pub const ACCESS_POINT_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 
 /// Runs the WiFi policy for ever.
-pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>) {
+pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack<'_>, link: &link::Shared) {
     let now = ctx.now();
     ctx.with(|state| {
-        let credentials = state.config.credentials();
-        state.wifi.start(now, credentials);
+        state.wifi.begin(now, state.config.has_credentials(), ctx.quick_crashes());
     });
     let mut has_address = false;
     loop {
         while let Some(output) = ctx.with(|state| state.wifi.poll()) {
             match output {
+                Output::Join => join(ctx, radio),
                 Output::Radio(command) => radio.command(&command),
                 Output::Addressing(addressing) => {
                     has_address = false;
+                    link.serve_guests(addressing == Addressing::AccessPoint);
                     set_addressing(ctx, stack, addressing);
+                }
+                Output::Announce => {
+                    if let Some(address) = ctx.with(|state| state.address) {
+                        link.announce(address.ip);
+                    }
                 }
                 Output::Changed => tell(ctx),
             }
@@ -58,7 +65,13 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 ctx.with(|state| remember(&mut state.networks, network));
             }
             Either4::First(RadioEvent::ScanDone) => ctx.with(|state| state.scanning = false),
-            Either4::First(event) => ctx.with(|state| state.wifi.radio(now, &event)),
+            Either4::First(event) => {
+                let code = radio.disconnect_code();
+                ctx.with(|state| {
+                    state.disconnect_code = code;
+                    state.wifi.radio(now, &event);
+                });
+            }
             Either4::Second(()) => {
                 has_address = stack.is_config_up();
                 let address = address_of(stack);
@@ -85,18 +98,27 @@ pub(crate) async fn run<R: Radio>(ctx: &Context<'_>, radio: &mut R, stack: Stack
                 Timer::at(not_before).await;
                 let now = ctx.now();
                 ctx.with(|state| {
-                    let credentials = state.config.credentials();
-                    state.wifi.start(now, credentials);
+                    state.wifi.start(now, state.config.has_credentials());
                 });
             }
         }
     }
 }
 
+/// Tells the radio to join the network of the settings.
+#[inline(never)]
+fn join<R: Radio>(ctx: &Context<'_>, radio: &mut R) {
+    let join = ctx.with(|state| RadioCommand::Join {
+        ssid: state.config.wifi_ssid.clone(),
+        passphrase: state.config.wifi_passphrase.clone(),
+    });
+    radio.command(&join);
+}
+
 /// Whether the node is where it belongs: on the network it has credentials for, or, without any, on its own access point. An
 /// image on trial that only opens its access point because it cannot join must not pass.
 fn is_on_its_network(wifi: &Policy) -> bool {
-    wifi.state() == State::Connected || wifi.ssid().is_none()
+    wifi.state() == State::Connected || !wifi.has_credentials()
 }
 
 /// When to look at the radio again: at the policy's deadline, and at least once a second.
@@ -139,7 +161,7 @@ fn address_of(stack: Stack<'_>) -> Option<Address> {
 fn tell(ctx: &Context<'_>) {
     let (state, ssid, error) = ctx.with(|state| {
         let wifi = &state.wifi;
-        let ssid = wifi.ssid().and_then(|ssid| Ssid::try_from(ssid).ok()).unwrap_or_default();
+        let ssid = state.config.wifi_ssid.clone();
         (wifi.state().as_str(), ssid, wifi.last_error().map(|error| error.as_str()))
     });
     ctx.log(format_args!("wifi {state} {ssid} {}", error.unwrap_or_default()));
@@ -169,7 +191,7 @@ mod tests {
     use super::*;
 
     fn network(number: u8, rssi: i8) -> Network {
-        let ssid = Ssid::try_from("net").unwrap();
+        let ssid = spore_core::wifi::Ssid::try_from("net").unwrap();
         Network { ssid, bssid: [0, 0, 0, 0, 0, number], channel: 1, rssi, secured: true }
     }
 

@@ -145,6 +145,8 @@ pub struct State<'a> {
     pub wifi: Later<Policy>,
     pub signal: Option<Signal>,
     pub access_point_clients: u8,
+    /// See [`crate::board::Radio::disconnect_code`].
+    pub disconnect_code: u8,
     pub networks: Vec<Network, SCAN>,
     pub scanning: bool,
     pub update: Update,
@@ -183,6 +185,7 @@ impl State<'_> {
             wifi: Later::new(),
             signal: None,
             access_point_clients: 0,
+            disconnect_code: 0,
             networks: Vec::new(),
             scanning: false,
             update: Update::Idle,

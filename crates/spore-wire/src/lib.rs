@@ -20,6 +20,9 @@
 //! in constant memory, by [`status::StatusReader`] on top of [`json::Scanner`]. The node's own HTTP side is helped by
 //! [`http_head`], [`form`] and [`multipart`]. The time of day comes by [`sntp`].
 //!
+//! Beside its IP stack a node announces its address ([`frame`]) and serves the guests of its own access point addresses
+//! ([`dhcp`]) and names ([`portal`]).
+//!
 //! `docs/protocol.md` has every datagram as a table.
 //!
 //! # Panics
@@ -31,14 +34,17 @@
 #![forbid(unsafe_code)]
 
 pub mod details;
+pub mod dhcp;
 pub mod error;
 pub mod event;
 pub mod form;
+pub mod frame;
 pub mod http_head;
 pub mod json;
 pub mod multipart;
 pub mod names;
 pub mod native;
+pub mod portal;
 pub mod sntp;
 pub mod status;
 pub mod text;

@@ -92,6 +92,8 @@ pub struct NodeStatus {
     /// Starts since the flash was new.
     pub boot: u64,
     pub reset_reason: String,
+    /// No services after quick crashes.
+    pub safe_mode: bool,
     /// `open` without a cluster key.
     pub security: String,
     /// Missing on C++ SPORE, which therefore cannot be updated by this command.

@@ -13,6 +13,7 @@ Examples:
   ./ctl.sh build --board virtual --version 1.2.0        an image; the last line printed is its path
   ./ctl.sh ota update 10.4.0.11                         install the newest image on one node
   ./ctl.sh lab kill 10.4.0.12                           pull a plug
+  ./ctl.sh flash                                        make a board on a USB adapter a node
   ./ctl.sh down                                         the end";
 
 /// Run and look after a cluster of SPORE nodes.
@@ -65,6 +66,10 @@ pub enum Command {
     Down,
     /// Make a firmware image
     Build(cmd::build::BuildArgs),
+    /// Write the firmware to a board on a USB adapter
+    Flash(cmd::flash::FlashArgs),
+    /// Show what a board says on its serial line
+    Monitor(cmd::monitor::MonitorArgs),
     /// Update nodes over the air
     #[command(subcommand)]
     Ota(cmd::ota::OtaCommand),

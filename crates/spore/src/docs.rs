@@ -20,8 +20,10 @@ cluster ask one node, the API node: that of `--node`; else of `API_NODE` in the 
 
 **Settings.** A flag wins over the environment, and that over `.env`, looked for from the current folder upwards:
 `API_NODE`, `WIFI_SSID`, `WIFI_PASSWORD`, `SPORE_STATE` (folder of the lab, as `--state`), `SPORE_QEMU` (the emulator,
-if not `qemu-system-xtensa`), `SPORE_QEMU_ARGS` (further arguments for it). `SPORE_BROADCAST=<ip:port>` replaces the
-address of the broadcast, `SPORE_BROADCAST=off` stops it. `NO_COLOR=1` stops colours; they are only used on terminals
+if not `qemu-system-xtensa`), `SPORE_QEMU_ARGS` (further arguments for it), `ESP8266_SDK_DIR` and `ESP8266_PHY_DATA`
+(Espressif's SDK and the radio's calibration, for `build`: esp8266.md), `SPORE_PORT` (serial port of a board),
+`SPORE_ESPTOOL` (esptool, if not the one that `flash` installs into `build/esptool`). `SPORE_BROADCAST=<ip:port>` replaces
+the address of the broadcast, `SPORE_BROADCAST=off` stops it. `NO_COLOR=1` stops colours; they are only used on terminals
 anyway.
 
 **Output.** Results go to stdout, messages, progress and errors to stderr. With `--json` the result is JSON: the node's own

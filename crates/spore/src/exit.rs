@@ -13,9 +13,9 @@ pub enum Kind {
     Other = 1,
     /// An update did not hold: a node did not come back with the new image.
     Halted = 2,
-    /// A node or the lab cannot be reached.
+    /// A node, a board or the lab cannot be reached.
     Unreachable = 3,
-    /// The node or the lab refused; nothing changed.
+    /// The node or the lab refused, or a board is unfit; nothing changed.
     Refused = 4,
     /// Something did not happen in time.
     TimedOut = 124,
@@ -27,8 +27,8 @@ Exit codes:
     0  done
     1  wrong usage, or any other error
     2  halted: a node did not come back with the new image
-    3  a node, or the lab, cannot be reached
-    4  refused by a node or by the lab
+    3  a node, a board, or the lab cannot be reached
+    4  refused by a node or by the lab; or a board that is unfit
   124  timed out";
 
 /// An error as the user sees it.

@@ -14,6 +14,7 @@ mod exit;
 mod http;
 mod image;
 mod output;
+mod serial;
 mod symbols;
 #[cfg(test)]
 mod testing;

@@ -26,9 +26,18 @@ pub fn of_crash(status: &NodeStatus, root: &Path) -> Vec<String> {
         return Vec::new();
     }
     let Some(address) = linked(address, &image.slot) else { return Vec::new() };
+    look_up(address, &folder.join("firmware.elf"), root)
+}
+
+/// What lies at an address of this firmware, in whichever slot it runs: a line a function, innermost first.
+pub fn places(address: u32, elf: &Path, root: &Path) -> Vec<String> {
+    linked(address, Slot::B.as_str()).map(|address| look_up(address, elf, root)).unwrap_or_default()
+}
+
+fn look_up(address: u32, elf: &Path, root: &Path) -> Vec<String> {
     let output = Command::new(ADDR2LINE)
         .args(["-f", "-C", "-i", "-e"])
-        .arg(folder.join("firmware.elf"))
+        .arg(elf)
         .arg(format!("{address:#x}"))
         .stdin(Stdio::null())
         .output();

@@ -209,6 +209,16 @@ fn give_back(pbuf: *mut Pbuf) {
     pbuf_free(pbuf);
 }
 
+/// Hardware address that frames are sent from and taken for: that of the own access point while only that is up. The two
+/// interfaces of the chip have different ones.
+pub fn hardware_address() -> Option<[u8; 6]> {
+    LINK.with(|link| {
+        let netif = if link.station_up { link.station } else { link.access_point };
+        // SAFETY: the SDK's netif, used in task context only.
+        unsafe { netif.as_ref() }.map(|netif| netif.hwaddr)
+    })
+}
+
 /// Whether a frame can be taken for sending.
 pub fn can_send() -> bool {
     LINK.with(|link| link.up())

@@ -6,7 +6,7 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxTok
 
 /// The network device. Frames lie with the SDK and in `contract`; this is only the way to them.
 pub struct WifiDevice {
-    /// Hardware address of the station.
+    /// Hardware address of the station, for as long as there is no link.
     pub mac: [u8; 6],
 }
 
@@ -44,7 +44,7 @@ impl Driver for WifiDevice {
     }
 
     fn hardware_address(&self) -> HardwareAddress {
-        HardwareAddress::Ethernet(self.mac)
+        HardwareAddress::Ethernet(contract::hardware_address().unwrap_or(self.mac))
     }
 }
 

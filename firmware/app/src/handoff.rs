@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 use embedded_storage::nor_flash::ReadNorFlash as _;
 use heapless::String;
+use spore_boot::crashes::{self, Streak};
 use spore_boot::rtc::{self, Handoff, Reset, TaskName};
 use spore_boot::{Boot, record};
 use spore_image::{FlashMap, HEADER_BYTES, Header};
@@ -13,6 +14,8 @@ use spore_rt::flash::Flash;
 pub struct Begin {
     /// Which image runs, and how.
     pub boot: Boot,
+    /// Quick crashes in a row before this start.
+    pub quick_crashes: u8,
     /// Why the chip started, in words.
     pub reset_reason: String<96>,
 }
@@ -33,8 +36,22 @@ pub fn read(flash: &mut Flash, flash_bytes: u32) -> Option<Begin> {
     let mut reset_reason = String::new();
     // The longest reason fits.
     let _ = write!(reset_reason, "{}", named(handoff.reset));
+    let quick_crashes = count_crashes(&handoff);
     let Handoff { slot, trial, boot_count, update_ended, .. } = handoff;
-    Some(Begin { boot: Boot { slot, header, trial, boot_count, last_update, update_ended }, reset_reason })
+    Some(Begin {
+        boot: Boot { slot, header, trial, boot_count, last_update, update_ended },
+        quick_crashes,
+        reset_reason,
+    })
+}
+
+/// Counts this start, for the next one.
+#[inline(never)]
+fn count_crashes(handoff: &Handoff) -> u8 {
+    let before = Streak::parse(&crash::rtc_read(crashes::WORD));
+    let count = crashes::quick_crashes(before, handoff.reset.cause(), handoff.update_ended);
+    crash::rtc_write(crashes::WORD, &Streak::Quick(count).emit());
+    count
 }
 
 /// Adds the task to a crash that the SDK recorded, which does not know our tasks.

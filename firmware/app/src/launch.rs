@@ -6,6 +6,7 @@ use crate::handoff::Begin;
 use crate::radio::{self, WifiRadio};
 use crate::system::ChipSystem;
 use core::cell::RefCell;
+use core::fmt::Write as _;
 use core::future::Future;
 use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
@@ -17,7 +18,7 @@ use relay as _;
 use relay::Relay;
 use spore_board::Pins;
 use spore_boot::rtc::Request;
-use spore_node::service::Service;
+use spore_node::service::{Sentence, Service, sentence};
 use spore_node::{Assembled, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
 use spore_rt::crash;
 use spore_rt::executor::named;
@@ -180,11 +181,10 @@ extern "C" fn started() {
     let flash: &RefCell<Flash> = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
     let Some(begin) = begin(flash, flash_bytes) else {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
-        return fail("no handoff from the bootloader");
+        return fail(sentence!("no handoff from the bootloader"));
     };
-    let node = services().and_then(|services| put_together(flash, flash_bytes, begin, services));
-    let Some(node) = node else {
-        return fail("the node cannot be put together");
+    let Some(node) = put_together(flash, flash_bytes, begin) else {
+        return fail(sentence!("the node cannot be put together"));
     };
     let spawner = executor::start();
     spawn_network(spawner, node.network);
@@ -246,7 +246,6 @@ fn put_together(
     flash: &'static RefCell<Flash>,
     flash_bytes: u32,
     begin: &'static Begin,
-    services: &'static [&'static dyn Service],
 ) -> Option<Assembled<'static, 'static, Esp8266>> {
     let mut mac = [0u8; 6];
     // SAFETY: a buffer of six bytes.
@@ -255,7 +254,13 @@ fn put_together(
     // SAFETY: the SDK calls `started` once.
     let memory = unsafe { MEMORY.lend() };
     let parts = Parts { device: WifiDevice { mac }, radio: WifiRadio, flash, system };
-    spore_node::assemble(memory, parts, Start { boot: &begin.boot, factory: None, services }).ok()
+    let mut start =
+        Start { boot: &begin.boot, factory: None, services: &[], quick_crashes: begin.quick_crashes };
+    // What crashed may be the making of a service.
+    if !start.is_safe_mode() {
+        start.services = services()?;
+    }
+    spore_node::assemble(memory, parts, start).ok()
 }
 
 #[inline(never)]
@@ -289,10 +294,21 @@ fn spawn<S, E>(spawner: Spawner, token: Result<SpawnToken<S>, E>) {
     }
 }
 
-fn fail(why: &str) {
-    for byte in why.bytes().chain(*b"\r\n") {
-        // SAFETY: no preconditions.
-        unsafe { rom::uart_tx_one_char(byte) };
-    }
+fn fail(why: Sentence) {
+    // The line takes everything.
+    let _ = writeln!(Line, "{why}\r");
     panic!("the node cannot start");
+}
+
+/// The serial line.
+struct Line;
+
+impl core::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for byte in text.bytes() {
+            // SAFETY: no preconditions.
+            unsafe { rom::uart_tx_one_char(byte) };
+        }
+        Ok(())
+    }
 }

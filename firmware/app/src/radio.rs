@@ -14,8 +14,8 @@ const STATION: u8 = 1;
 const STATION_AND_ACCESS_POINT: u8 = 3;
 /// What `wifi_station_get_rssi` says without a link.
 const NO_RSSI: i8 = 31;
-/// Networks of a scan that wait to be told, the strongest.
-const FOUND: usize = 8;
+/// Networks of a scan that wait to be told, the strongest: as many as the node keeps.
+const FOUND: usize = 6;
 /// Milliseconds between beacons of the own access point, the SDK's usual.
 const BEACON_INTERVAL: u16 = 100;
 /// Clients that the own access point takes: the SDK's most.
@@ -53,6 +53,8 @@ struct State {
     joined: bool,
     access_point: bool,
     bssid: [u8; 6],
+    /// The SDK's reason for the last disconnect.
+    disconnect_code: u8,
 }
 
 static STATE: TaskCell<State> = TaskCell::new(State {
@@ -63,6 +65,7 @@ static STATE: TaskCell<State> = TaskCell::new(State {
     joined: false,
     access_point: false,
     bssid: [0; 6],
+    disconnect_code: 0,
 });
 
 impl State {
@@ -119,8 +122,10 @@ extern "C" fn happened(event: *const sdk::SystemEvent) {
         // ssid[32], length, bssid[6], channel
         sdk::event::CONNECTED => STATE.with(|state| state.bssid.copy_from_slice(&event.info[33..39])),
         sdk::event::DISCONNECTED => {
-            let error = meaning(event.info[sdk::DISCONNECT_REASON]);
+            let code = event.info[sdk::DISCONNECT_REASON];
+            let error = meaning(code);
             STATE.with(|state| {
+                state.disconnect_code = code;
                 if core::mem::take(&mut state.joined) {
                     state.report(Report::Lost(error));
                 } else if core::mem::take(&mut state.joining) {
@@ -289,6 +294,10 @@ impl Radio for WifiRadio {
     fn address(&mut self, address: Option<[Ipv4Addr; 3]>) {
         let [ip, mask, gateway] = address.unwrap_or([Ipv4Addr::UNSPECIFIED; 3]);
         contract::set_address(ip.octets(), mask.octets(), gateway.octets());
+    }
+
+    fn disconnect_code(&self) -> u8 {
+        STATE.with(|state| state.disconnect_code)
     }
 
     fn access_point_clients(&self) -> u8 {

@@ -2,8 +2,9 @@
 
 use core::fmt::Write as _;
 use heapless::String;
+use spore_boot::crashes::{self, Streak};
 use spore_node::board::{Measured, System};
-use spore_rt::{executor, rom, sdk, stack};
+use spore_rt::{crash, executor, rom, sdk, stack};
 use static_cell::StaticCell;
 
 static SDK_VERSION: StaticCell<String<32>> = StaticCell::new();
@@ -103,6 +104,10 @@ impl System for ChipSystem {
             longest_poll_micros: figures.longest,
             long_polls: figures.long,
         })
+    }
+
+    fn settled(&mut self) {
+        crash::rtc_write(crashes::WORD, &Streak::Settled.emit());
     }
 
     fn log(&mut self, line: &str) {

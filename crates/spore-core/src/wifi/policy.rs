@@ -16,6 +16,12 @@
 //! and after a lost link at the third failed attempt or after 30 s, whichever is first. Meanwhile the station keeps
 //! trying. It closes as soon as the station has an address. The node never restarts for want of a network: a router that
 //! boots slower than the node must not send it into a loop or strand it in set-up mode.
+//!
+//! *Hesitation.* After a start the first attempt waits a random part of half a second, doubled with each crash that led
+//! here, so that neither the return of the power nor nodes that crash together storm the network.
+//!
+//! *Announcements.* A node with an address tells everybody its hardware address, so that switches and neighbours that forgot it
+//! find it again: at once, 2 s later (RFC 5227, 2.3), then once a minute.
 
 use super::{LinkError, Passphrase, RadioCommand, RadioEvent, Ssid};
 use crate::rng::Rng;
@@ -29,6 +35,15 @@ pub const LOST_PATIENCE: Duration = Duration::from_secs(30);
 pub const LOST_ATTEMPTS: u32 = 3;
 /// How long the radio may take to open the access point before it is told again.
 pub const ACCESS_POINT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest hesitation after a start without crashes before it.
+pub const HESITATION: Duration = Duration::from_millis(500);
+/// How often the hesitation is doubled at most: to 32 s.
+const HESITATION_DOUBLINGS: u8 = 6;
+/// The second announcement follows the first (RFC 5227, ANNOUNCE_INTERVAL).
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(2);
+/// All others follow the one before.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(60);
 
 /// Times of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,10 +102,14 @@ pub enum Addressing {
 /// What the policy wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
+    /// Tell the radio to join the network that the settings name ([`RadioCommand::Join`]).
+    Join,
     /// Tell the radio.
     Radio(RadioCommand),
     /// Tell the network stack.
     Addressing(Addressing),
+    /// Announce the station's address on its network.
+    Announce,
     /// State or access point changed: tell whoever cares (`wifi_changed`).
     Changed,
 }
@@ -102,6 +121,7 @@ struct Pending {
     join: bool,
     access_point: Option<bool>,
     addressing: Option<Addressing>,
+    announce: bool,
     changed: bool,
 }
 
@@ -118,11 +138,12 @@ enum AccessPoint {
 #[derive(Debug)]
 pub struct Policy {
     settings: Settings,
-    credentials: Option<(Ssid, Passphrase)>,
+    /// There is a network to join.
+    credentials: bool,
     access_point_ssid: Ssid,
     rng: Rng,
     state: State,
-    /// When the present state has lasted long enough. Set in Connecting, Addressing and Waiting.
+    /// When the present state has lasted long enough, or the next announcement is due. Always set, but in Idle.
     deadline: Option<Instant>,
     access_point: AccessPoint,
     /// What the network stack was last told.
@@ -132,6 +153,8 @@ pub struct Policy {
     /// When a working link was lost, until there is one again.
     lost: Option<Instant>,
     last_error: Option<LinkError>,
+    /// Why the radio last said that there is no link.
+    last_disconnect: Option<LinkError>,
     pending: Pending,
 }
 
@@ -140,7 +163,7 @@ impl Policy {
     pub fn new(settings: Settings, access_point_ssid: Ssid, seed: u64) -> Self {
         Self {
             settings,
-            credentials: None,
+            credentials: false,
             access_point_ssid,
             rng: Rng::new(seed),
             state: State::Idle,
@@ -150,18 +173,29 @@ impl Policy {
             failures: 0,
             lost: None,
             last_error: None,
+            last_disconnect: None,
             pending: Pending::default(),
         }
     }
 
-    /// Begins, or begins anew with changed credentials: `None` or an empty name means there are none, and the access
-    /// point opens at once.
-    pub fn start(&mut self, now: Instant, credentials: Option<(Ssid, Passphrase)>) {
-        self.credentials = credentials.filter(|(ssid, _)| !ssid.is_empty());
+    /// Begins after a start of the node, which so many quick crashes in a row led to: as [`Policy::start`], but the first attempt
+    /// hesitates.
+    pub fn begin(&mut self, now: Instant, credentials: bool, crashes: u8) {
+        self.start(now, credentials);
+        if core::mem::take(&mut self.pending.join) {
+            let longest = HESITATION.times(1 << crashes.min(HESITATION_DOUBLINGS)).as_millis();
+            let wait = Duration::from_millis(self.rng.below(longest + 1));
+            self.enter(State::Waiting, Some(now + wait));
+        }
+    }
+
+    /// Begins anew with changed credentials. Without any the access point opens at once.
+    pub fn start(&mut self, now: Instant, credentials: bool) {
+        self.credentials = credentials;
         self.failures = 0;
         self.lost = None;
         self.last_error = None;
-        if self.credentials.is_some() {
+        if credentials {
             self.attempt(now);
         } else {
             self.leave_link();
@@ -178,6 +212,9 @@ impl Policy {
 
     /// Takes in a report of the radio. Those of a scan are not for the policy and change nothing.
     pub fn radio(&mut self, now: Instant, event: &RadioEvent) {
+        if let RadioEvent::JoinFailed(error) | RadioEvent::Lost(error) = event {
+            self.last_disconnect = Some(*error);
+        }
         match (event, self.state) {
             // The order to join was not even taken yet: this is about an earlier attempt.
             (RadioEvent::Joined | RadioEvent::JoinFailed(_), State::Connecting) if self.pending.join => {}
@@ -215,7 +252,8 @@ impl Policy {
                 self.failures = 0;
                 self.lost = None;
                 self.last_error = None;
-                self.enter(State::Connected, None);
+                self.pending.announce = true;
+                self.enter(State::Connected, Some(now + ANNOUNCE_AGAIN));
                 self.close_access_point();
             }
             (false, State::Connected) => {
@@ -243,7 +281,11 @@ impl Policy {
                     self.leave_link();
                     self.failed(now, LinkError::NoAddress);
                 }
-                State::Idle | State::Connected => self.deadline = None,
+                State::Connected => {
+                    self.pending.announce = true;
+                    self.deadline = Some(now + ANNOUNCE_EVERY);
+                }
+                State::Idle => self.deadline = None,
             }
         }
         if self.patience_ends().is_some_and(|end| end <= now) {
@@ -271,10 +313,8 @@ impl Policy {
         if core::mem::take(&mut self.pending.leave) {
             return Some(Output::Radio(RadioCommand::Leave));
         }
-        if core::mem::take(&mut self.pending.join)
-            && let Some((ssid, passphrase)) = self.credentials.clone()
-        {
-            return Some(Output::Radio(RadioCommand::Join { ssid, passphrase }));
+        if core::mem::take(&mut self.pending.join) {
+            return Some(Output::Join);
         }
         if let Some(open) = self.pending.access_point.take() {
             return Some(Output::Radio(if open {
@@ -288,6 +328,9 @@ impl Policy {
         }
         if let Some(addressing) = self.pending.addressing.take() {
             return Some(Output::Addressing(addressing));
+        }
+        if core::mem::take(&mut self.pending.announce) && self.state == State::Connected {
+            return Some(Output::Announce);
         }
         core::mem::take(&mut self.pending.changed).then_some(Output::Changed)
     }
@@ -380,9 +423,9 @@ impl Policy {
         }
     }
 
-    /// Network the station is for; `None` without credentials.
-    pub fn ssid(&self) -> Option<&str> {
-        self.credentials.as_ref().map(|(ssid, _)| ssid.as_str())
+    /// Whether there is a network that the station is for.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials
     }
 
     /// Whether the own access point is open.
@@ -408,6 +451,11 @@ impl Policy {
     /// Why the last attempt or link failed; `None` once there is an address.
     pub fn last_error(&self) -> Option<LinkError> {
         self.last_error
+    }
+
+    /// Why the radio last said that there is no link, or none could be had; also after there is one again.
+    pub fn last_disconnect(&self) -> Option<LinkError> {
+        self.last_disconnect
     }
 
     /// How long until the next attempt, while waiting for it.

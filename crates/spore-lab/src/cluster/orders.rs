@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::control::{Command, Reply};
-use crate::view::Order;
+use crate::view::{Order, Phase};
 use anyhow::{Result, anyhow, bail, ensure};
 use embassy_time::Duration;
 use spore_core::wifi::Passphrase;
@@ -32,6 +32,17 @@ impl Cluster {
         Ok(Reply::Done { nodes: vec![node.hostname()] })
     }
 
+    fn crash(&self, name: &str) -> Result<Reply> {
+        let node = &self.members[self.find(name)?].node;
+        ensure!(node.kind() == "virtual", "{name} is emulated; only virtual nodes crash on demand");
+        ensure!(
+            node.view.phase.get() == Phase::Running,
+            "{name} is {}, not running",
+            node.view.phase.get().as_str()
+        );
+        self.order(name, Order::Crash)
+    }
+
     /// Carries out an order. [`Command::Stop`] is for whoever owns the cluster; here it does nothing.
     pub fn call(&mut self, command: &Command) -> Reply {
         let reply =
@@ -51,6 +62,7 @@ impl Cluster {
             }
             Command::Kill { node } => self.order(node, Order::PowerOff),
             Command::Restart { node } => self.order(node, Order::Restart),
+            Command::Crash { node } => self.crash(node),
             Command::PowerCut { node, at_flash_op: None } => self.order(node, Order::PowerCut),
             Command::PowerCut { node, at_flash_op: Some(0) } => {
                 bail!("flash operations are counted from 1; {node} was left alone")

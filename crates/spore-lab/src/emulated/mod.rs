@@ -93,7 +93,8 @@ impl PowerOn {
         match order {
             Order::Restart => Self::external(),
             Order::PowerCutAt(operation) => Self::plug(Some(operation)),
-            Order::PowerOff | Order::PowerCut => Self::plug(None),
+            // The cluster gives no emulated node an order to crash.
+            Order::PowerOff | Order::PowerCut | Order::Crash => Self::plug(None),
         }
     }
 }
@@ -161,7 +162,7 @@ pub(crate) async fn live(body: Body, orders: Orders) {
 async fn plugged_in(view: &View, orders: &Orders) -> PowerOn {
     loop {
         match orders.receive().await {
-            Order::PowerOff => view.stop(Phase::Off),
+            Order::PowerOff | Order::Crash => view.stop(Phase::Off),
             // A dark node has power from now on, whichever button was pressed.
             Order::Restart | Order::PowerCut => return PowerOn::plug(None),
             order @ Order::PowerCutAt(_) => return PowerOn::after(order),

@@ -130,6 +130,7 @@ fn status(ctx: &Context<'_>, json: &mut Json<'_, '_>, at: u16) -> More {
             }
             ctx.with(|state| json.field_number(key!("boot"), state.boot.boot_count))?;
             ctx.with_system(|system| json.field(key!("resetReason"), system.reset_reason()))?;
+            json.field_bool(key!("safeMode"), ctx.is_safe_mode())?;
             json.field(key!("security"), "open")?;
         }
         1 => ctx.with(|state| {

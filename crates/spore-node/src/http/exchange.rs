@@ -9,7 +9,8 @@ use super::ws::{self, accept};
 use super::{KEEP, READ, Shared, WRITE, small, update};
 use crate::context::Context;
 use crate::limits::{BODY, HTTP_BUFFER};
-use crate::page;
+use crate::network::ACCESS_POINT_ADDRESS;
+use crate::page::Page;
 use crate::service::{Endpoint, Method, Reply, Request as ServiceRequest, Service};
 use core::cell::RefCell;
 use core::fmt::{self, Write as _};
@@ -55,6 +56,8 @@ enum Target<'a> {
     Service(&'a dyn Service, &'static Endpoint<'static>),
     /// The path exists, for these methods.
     WrongMethod(&'static str),
+    /// Whatever a guest of the own access point looks for: he is led to the choice of a network.
+    Elsewhere,
     Nothing,
 }
 
@@ -96,8 +99,9 @@ enum Outcome {
     Small(Small),
     /// The document that was handed along.
     Stream,
-    Page,
-    NotModified,
+    Page(&'static Page),
+    NotModified(&'static Page),
+    Elsewhere,
 }
 
 /// What a head leads to at once.
@@ -177,9 +181,13 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
                 style.persistent &= style.chunks;
                 apart(pin!(self.send_document(&mut document, style))).await?;
             }
-            Outcome::Page => self.send_page(style).await?,
-            Outcome::NotModified => {
-                let start = self.head(304, style, Lines::NotModified);
+            Outcome::Page(page) => self.send_page(page, style).await?,
+            Outcome::NotModified(page) => {
+                let start = self.head(304, style, Lines::NotModified(page));
+                self.send(start, ROOM).await?;
+            }
+            Outcome::Elsewhere => {
+                let start = self.head(302, style, Lines::Elsewhere);
                 self.send(start, ROOM).await?;
             }
         }
@@ -260,7 +268,12 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             query: 0,
             length: head.length,
             announced: Announced::by(head.header("content-type")),
-            not_modified: head.header("if-none-match") == Some(page::ETAG),
+            not_modified: match target {
+                Target::Own(route) => {
+                    route.page().is_some_and(|page| head.header("if-none-match") == Some(page.tag))
+                }
+                _ => false,
+            },
             expects,
         };
         // The query moves to the start, so that there is room for the body.
@@ -300,8 +313,16 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             (true, true) => Target::WrongMethod("GET, POST"),
             (true, false) => Target::WrongMethod("GET"),
             (false, true) => Target::WrongMethod("POST"),
+            (false, false) if wanted == Some(Method::Get) && self.hosts() && !path.starts_with("/api/") => {
+                Target::Elsewhere
+            }
             (false, false) => Target::Nothing,
         }
+    }
+
+    /// Whether the node is on its own access point, so that whoever asks is a guest there.
+    fn hosts(&self) -> bool {
+        self.ctx.with(|state| state.address.is_some_and(|own| own.ip == ACCESS_POINT_ADDRESS))
     }
 
     /// Reads the body to its place behind the query.
@@ -340,6 +361,7 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
                     sentence!("no such path; GET /api/node/endpoints lists what this node offers"),
                 );
             }
+            (Target::Elsewhere, _) => return Outcome::Elsewhere,
             (Target::WrongMethod(methods), _) => {
                 allow = Some(methods);
                 reply.error(405, Takes(methods));
@@ -349,8 +371,11 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
             }
             (_, Err(ParamsError::TooMany)) => reply.error(413, sentence!("too many parameters")),
             (Target::Own(route), Ok(())) => match route {
-                Route::Page if request.not_modified => return Outcome::NotModified,
-                Route::Page => return Outcome::Page,
+                Route::Page | Route::Wifi => match route.page() {
+                    Some(page) if request.not_modified => return Outcome::NotModified(page),
+                    Some(page) => return Outcome::Page(page),
+                    None => {}
+                },
                 Route::Status | Route::Endpoints | Route::Tasks | Route::Members | Route::Services => {
                     match document.begin(route, params) {
                         Ok(()) => return Outcome::Stream,
@@ -397,12 +422,11 @@ impl<'a, F: NorFlash> Client<'_, 'a, '_, F> {
         self.send(start, ROOM + small.length).await
     }
 
-    async fn send_page(&mut self, style: Style) -> Result<(), Gone> {
-        let length = page::LENGTH;
-        let mut start = self.head(200, style, Lines::Page);
+    async fn send_page(&mut self, page: &'static Page, style: Style) -> Result<(), Gone> {
+        let mut start = self.head(200, style, Lines::Page(page));
         let mut at = 0;
-        while at < length {
-            let count = page::read(at, self.buffer.get_mut(ROOM..).unwrap_or_default());
+        while at < page.length {
+            let count = page.read(at, self.buffer.get_mut(ROOM..).unwrap_or_default());
             self.send(start, ROOM + count).await?;
             at += count;
             start = ROOM;

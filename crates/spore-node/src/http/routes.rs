@@ -1,5 +1,6 @@
 //! What every node serves, as data: one table for dispatch, for the catalogue and for the checks of docs/api.md.
 
+use crate::page::{self, Page};
 use crate::service::{Endpoint, Param};
 
 /// A route the node answers itself.
@@ -7,6 +8,7 @@ use crate::service::{Endpoint, Param};
 #[allow(missing_docs, reason = "each is the endpoint of its name in docs/api.md")]
 pub enum Route {
     Page,
+    Wifi,
     Status,
     Endpoints,
     Config,
@@ -26,6 +28,17 @@ pub enum Route {
     Services,
     ClusterEvent,
     WebSocket,
+}
+
+impl Route {
+    /// The page that is served there, if it is one.
+    pub(super) fn page(self) -> Option<&'static Page> {
+        match self {
+            Self::Page => Some(&page::NODE),
+            Self::Wifi => Some(&page::WIFI),
+            _ => None,
+        }
+    }
 }
 
 const EVENT_PARAMS: &[Param<'_>] = &[Param::body("event").required(), Param::body("data")];
@@ -54,6 +67,7 @@ pub const ROUTES: &[(Endpoint<'_>, Route)] = &[
         ]),
         Route::ControlTask,
     ),
+    (Endpoint::get("network", "/wifi"), Route::Wifi),
     (Endpoint::get("network", "/api/network/status"), Route::Network),
     (Endpoint::get("network", "/api/network/wifi/scan"), Route::ScanResult),
     (Endpoint::post("network", "/api/network/wifi/scan"), Route::Scan),

@@ -51,6 +51,7 @@ pub(super) fn answer<F: NorFlash>(
         Route::Resources => resources(ctx, params, reply),
         // Answered elsewhere: streamed, or by the connection itself.
         Route::Page
+        | Route::Wifi
         | Route::Status
         | Route::Endpoints
         | Route::Update
@@ -239,7 +240,7 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
             json.field(key!("mode"), wifi.mode())?;
             json.field(key!("state"), wifi.state().as_str())?;
             json.field_bool(key!("connected"), wifi.state() == WifiState::Connected)?;
-            json.field(key!("ssid"), wifi.ssid().unwrap_or_default())?;
+            json.field(key!("ssid"), &state.config.wifi_ssid)?;
             let signal = state.signal;
             json.key(key!("rssi"))?;
             json.signed(signal.map_or(0, |signal| signal.rssi.into()))?;
@@ -258,6 +259,16 @@ fn network(ctx: &Context<'_>, reply: &mut Reply<'_>) {
             json.key(key!("lastError"))?;
             match wifi.last_error() {
                 Some(error) => json.string(error.as_str())?,
+                None => json.null()?,
+            }
+            json.key(key!("lastDisconnect"))?;
+            match wifi.last_disconnect() {
+                Some(error) => {
+                    json.begin_object()?;
+                    json.field(key!("reason"), error.as_str())?;
+                    json.field_number(key!("code"), state.disconnect_code)?;
+                    json.end_object()?;
+                }
                 None => json.null()?,
             }
             json.end_object()?;

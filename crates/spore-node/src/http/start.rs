@@ -1,15 +1,22 @@
 //! How an answer begins: its status line and head (RFC 9112, 4), and what goes before a chunk.
 
-use crate::page;
+use crate::network::ACCESS_POINT_ADDRESS;
+use crate::page::Page;
 use core::fmt;
 use spore_sentence::{Sentence, say, sentence};
 
 /// The lines of an answer's head that depend on its kind.
 pub(super) enum Lines {
-    Small { content_type: &'static str, allow: Option<&'static str>, length: usize },
+    Small {
+        content_type: &'static str,
+        allow: Option<&'static str>,
+        length: usize,
+    },
     Document(Chunk),
-    Page,
-    NotModified,
+    Page(&'static Page),
+    NotModified(&'static Page),
+    /// To the choice of a network.
+    Elsewhere,
 }
 
 /// An answer's head (RFC 9112, 4).
@@ -38,15 +45,19 @@ impl fmt::Display for Start {
                 }
                 say!(f, "\r\n", chunk)
             }
-            Lines::Page => {
+            Lines::Page(page) => {
                 say!(
                     f,
                     "Content-Type: text/html; charset=utf-8\r\nContent-Encoding: gzip\r\nETag: ",
-                    page::ETAG
+                    page.tag
                 )?;
-                say!(f, "\r\nCache-Control: no-cache\r\nContent-Length: ", page::LENGTH, "\r\n\r\n")
+                say!(f, "\r\nCache-Control: no-cache\r\nContent-Length: ", page.length, "\r\n\r\n")
             }
-            Lines::NotModified => say!(f, "ETag: ", page::ETAG, "\r\n\r\n"),
+            Lines::NotModified(page) => say!(f, "ETag: ", page.tag, "\r\n\r\n"),
+            Lines::Elsewhere => {
+                say!(f, "Location: http://", ACCESS_POINT_ADDRESS, "/wifi\r\n")?;
+                say!(f, "Cache-Control: no-store\r\nContent-Length: 0\r\n\r\n")
+            }
         }
     }
 }
@@ -73,6 +84,7 @@ impl fmt::Display for Chunk {
 fn reason(status: u16) -> Sentence {
     match status {
         200 => sentence!("OK"),
+        302 => sentence!("Found"),
         304 => sentence!("Not Modified"),
         400 => sentence!("Bad Request"),
         404 => sentence!("Not Found"),
@@ -89,6 +101,7 @@ fn reason(status: u16) -> Sentence {
 mod tests {
     use super::*;
     use crate::http::exchange::ROOM;
+    use crate::page;
     use std::string::ToString;
 
     #[test]
@@ -106,7 +119,12 @@ mod tests {
             "HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nAllow: GET\r\nContent-Type: text/plain\r\n\
              Content-Length: 7\r\nCache-Control: no-store\r\n\r\n"
         );
-        assert!(start(304, Lines::NotModified).ends_with("\"\r\n\r\n"));
+        assert!(start(304, Lines::NotModified(&page::NODE)).ends_with("\"\r\n\r\n"));
+        let elsewhere = start(302, Lines::Elsewhere);
+        assert!(
+            elsewhere.contains("302 Found\r\n")
+                && elsewhere.contains("\r\nLocation: http://192.168.4.1/wifi\r\n")
+        );
     }
 
     #[test]
@@ -118,8 +136,9 @@ mod tests {
                 length: 1024,
             },
             Lines::Document(Chunk(Some(usize::from(u16::MAX)))),
-            Lines::Page,
-            Lines::NotModified,
+            Lines::Page(&page::NODE),
+            Lines::NotModified(&page::NODE),
+            Lines::Elsewhere,
         ];
         for lines in all {
             let start = Start { status: 503, persistent: true, lines }.to_string();

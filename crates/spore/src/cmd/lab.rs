@@ -32,6 +32,11 @@ pub enum LabCommand {
         /// Hostname, address or number
         node: String,
     },
+    /// Have a virtual node's image crash; after three quick crashes it starts in safe mode
+    Crash {
+        /// Hostname, address or number
+        node: String,
+    },
     /// Cut the power and give it back at once
     PowerCut {
         /// Hostname, address or number
@@ -194,6 +199,7 @@ fn order(command: &LabCommand) -> Command {
         LabCommand::Add { count, emulated } => Command::Add { count, emulated },
         LabCommand::Kill { node } => Command::Kill { node },
         LabCommand::Restart { node } => Command::Restart { node },
+        LabCommand::Crash { node } => Command::Crash { node },
         LabCommand::PowerCut { node, at_flash_op } => Command::PowerCut { node, at_flash_op },
         LabCommand::Cut { nodes } => Command::Cut { nodes },
         LabCommand::Heal => Command::Heal,
@@ -242,6 +248,7 @@ mod tests {
             parse("power-cut 2 --at-flash-op 7"),
             Command::PowerCut { node: "2".into(), at_flash_op: Some(7) }
         );
+        assert_eq!(parse("crash 2"), Command::Crash { node: "2".into() });
         assert_eq!(parse("cut a b"), Command::Cut { nodes: vec!["a".into(), "b".into()] });
         let loss = Command::Loss { percent: 30.0, broadcast_only: true, node: Some("a".into()) };
         assert_eq!(parse("loss 30% --broadcast-only --at a"), loss);

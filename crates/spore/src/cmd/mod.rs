@@ -5,8 +5,10 @@ pub mod build;
 pub mod cluster;
 pub mod completions;
 pub mod down;
+pub mod flash;
 mod gdb;
 pub mod lab;
+pub mod monitor;
 pub mod node;
 pub mod ota;
 pub mod up;
@@ -21,6 +23,8 @@ pub fn run(command: Command, context: &mut Context) -> Outcome {
         Command::Up(args) => up::run(&args, context),
         Command::Down => down::run(context),
         Command::Build(args) => build::run(&args, context),
+        Command::Flash(args) => flash::run(&args, context),
+        Command::Monitor(args) => monitor::run(&args, context),
         Command::Ota(command) => ota::run(&command, context),
         Command::Cluster(command) => cluster::run(&command, context),
         Command::Node(command) => node::run(&command, context),

@@ -123,6 +123,9 @@ fn status_text(status: &NodeStatus, places: &[String], palette: Palette) -> Stri
     if status.boot > 0 {
         line("boot", format!("{} ({})", status.boot, status.reset_reason), Tone::Plain);
     }
+    if status.safe_mode {
+        line("safe mode", "no services; a restart or an update ends it".to_owned(), Tone::Bad);
+    }
     for (index, place) in places.iter().enumerate() {
         line(if index == 0 { "crashed in" } else { "inlined in" }, place.clone(), Tone::Bad);
     }
@@ -282,7 +285,7 @@ mod tests {
     #[test]
     fn status_names_the_image_and_why_the_last_update_failed() {
         let node = FakeNode::start(|_| {
-            let body = r#"{"freeHeap":41000,"chipId":4169409,"hostname":"esp_3f9ec1","uptime":123456,"boot":7,"resetReason":"power on",
+            let body = r#"{"freeHeap":41000,"chipId":4169409,"hostname":"esp_3f9ec1","uptime":123456,"boot":7,"resetReason":"power on","safeMode":true,
                 "image":{"slot":"a","state":"confirmed","name":"spore","version":"1.2.0","sha256":"00"},
                 "lastUpdate":{"version":"1.3.0","outcome":"reverted","reason":"crashed 3 times"},
                 "api":[{"uri":"/api/node/status","method":"GET"}]}"#;
@@ -293,6 +296,7 @@ mod tests {
         for part in [
             "image        spore 1.2.0 in slot a, confirmed\n",
             "last update  1.3.0 reverted: crashed 3 times\n",
+            "safe mode    no services; a restart or an update ends it\n",
             "endpoints    GET  /api/node/status\n",
         ] {
             assert!(out.contains(part), "{out}");
@@ -305,7 +309,7 @@ mod tests {
         let node = FakeNode::start(|_| (200, r#"{"freeHeap":1,"chipId":2,"sdkVersion":"2.2.2"}"#.into()));
         let (outcome, out) = run(&node, &["node", "status", "IP"]);
         assert_eq!(outcome, Ok(()));
-        assert!(out.contains("2.2.2"), "{out}");
+        assert!(out.contains("2.2.2") && !out.contains("safe mode"), "{out}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     guard::COUNTERS,
     rom, share, tasks,
     timer::{self, EtsTimer},
+    wifi,
 };
 
 const REGISTERS: u32 = 0xFD03_0000;
@@ -25,6 +26,8 @@ const DESCRIPTORS: u32 = 0xFD03_0400;
 const MODER_RESET: u32 = 0x800;
 /// Receive, transmit; pad short frames, append a check sequence, full duplex.
 const MODER_RUN: u32 = 0x0000_A403;
+/// Receive what is for other addresses, too: the own access point has one.
+const PROMISCUOUS: u32 = 0x20;
 const INT_RECEIVED: u32 = 4;
 const INT_BUSY: u32 = 0x10;
 const OWNED: u32 = 0x8000;
@@ -105,7 +108,8 @@ pub fn begin(mac: [u8; 6]) {
         rom::ets_isr_unmask(1 << spore_hidden::interrupt::ETHERNET);
     }
     write(INT_MASK, INT_RECEIVED);
-    write(MODER, MODER_RUN);
+    let guests = if wifi::access_point::has_guests() { PROMISCUOUS } else { 0 };
+    write(MODER, MODER_RUN | guests);
 }
 
 extern "C" fn interrupt(_: *mut c_void) {

@@ -9,8 +9,13 @@ use crate::{
 
 /// A frame has come over the air (`ieee80211_deliver_data`), in the task of the packet processor.
 pub fn received(frame: &[u8]) {
-    let netif = wifi::station::netif();
-    if frame.len() < 14 || !wifi::station::is_joined() {
+    let own = wifi::access_point::hears(frame);
+    let (netif, task) = if own.is_null() {
+        (wifi::station::netif(), tasks::RX_STATION)
+    } else {
+        (own, tasks::RX_ACCESS_POINT)
+    };
+    if frame.len() < 14 || (own.is_null() && !wifi::station::is_joined()) {
         return;
     }
     if !lwip::link_is_up(netif) {
@@ -32,7 +37,7 @@ pub fn received(frame: &[u8]) {
         (*packet).esf = handle;
     }
     COUNTERS.with(|c| c.received += 1);
-    if !tasks::post(tasks::RX_STATION, 0, packet as u32) {
+    if !tasks::post(task, 0, packet as u32) {
         COUNTERS.with(|c| c.queue_full += 1);
         guard::callback(c"pbuf_free", 0, || {
             // SAFETY: a packet that the firmware gave and has not seen again. It recycles the buffer.
@@ -93,7 +98,7 @@ pub extern "C" fn station_task(event: *mut Event) {
     deliver(event, wifi::station::netif());
 }
 
-/// Task of received frames, access point: it has no clients, so nothing comes.
+/// Task of received frames, access point.
 pub extern "C" fn access_point_task(event: *mut Event) {
     deliver(event, wifi::access_point::netif());
 }

@@ -1,167 +1,121 @@
-//! The heap: first fit between `_heap_start` and 0x3FFFC000, with guards that are looked at.
+//! The heap between `_heap_start` and 0x3FFFC000: spore-heap, with guards behind the contents that are looked at.
 //!
-//! A block is a header of two words (its length with header and guard, a multiple of 8; a mark combined with the length asked for),
-//! the content, and at least 4 bytes of guard. The vendor's heap takes 8 bytes a block; this one up to 8 more for the guard.
+//! The vendor's heap takes 8 bytes a block; this one up to 8 more for the guard.
 
 use core::ffi::c_void;
+
+use spore_heap::{Block, Fault, Memory};
 
 use crate::{cell::Locked, guard, rom};
 
 const END: u32 = 0x3FFF_C000;
-const HEADER: u32 = 8;
 const GUARD: u32 = 4;
-/// Marks; the low 16 bits of a used one hold the length asked for.
-const FREE: u32 = 0xF4EE_0000;
-const USED: u32 = 0xA110_0000;
 const GUARD_BYTE: u8 = 0xA5;
 
-struct Heap {
-    start: u32,
-    free: u32,
+static HEAP: Locked<Heap> = Locked::new(Heap(spore_heap::Heap::new()));
+
+/// Data RAM.
+struct Ram;
+
+impl Memory for Ram {
+    fn word(&self, address: u32) -> u32 {
+        // SAFETY: the heap asks for words of its own.
+        unsafe { (address as *const u32).read_volatile() }
+    }
+
+    fn set_word(&mut self, address: u32, value: u32) {
+        // SAFETY: as above.
+        unsafe { (address as *mut u32).write_volatile(value) };
+    }
 }
 
-static HEAP: Locked<Heap> = Locked::new(Heap { start: END, free: 0 });
-
-fn word(address: u32) -> u32 {
-    // SAFETY: addresses are those of block headers inside the heap.
-    unsafe { (address as *const u32).read_volatile() }
+/// What is right, or a complaint.
+fn right<T>(result: Result<T, Fault>) -> T {
+    match result {
+        Ok(result) => result,
+        Err(Fault::Damaged(at)) => guard::violation(
+            c"the heap is damaged at 0x%08x: somebody wrote over the header of a block",
+            &[at],
+        ),
+        Err(Fault::NotInUse(content)) => {
+            guard::violation(c"vPortFree of 0x%08x, which is no block in use (freed twice?)", &[content])
+        }
+    }
 }
 
-fn set(address: u32, value: u32) {
-    // SAFETY: as in `word`.
-    unsafe { (address as *mut u32).write_volatile(value) };
-}
-
-impl Heap {
-    /// Length of the block at an address; complains when its header is not one.
-    fn length(&self, block: u32) -> u32 {
-        let length = word(block);
-        let mark = word(block + 4) & 0xFFFF_0000;
-        if (mark != FREE && mark != USED)
-            || length < HEADER
-            || !length.is_multiple_of(8)
-            || length > END - block
-        {
+/// Looks at the guard of a used block.
+fn check(block: &Block) {
+    let Some(asked) = block.asked else { return };
+    for address in block.content() + asked..block.end() {
+        // SAFETY: inside the block.
+        if unsafe { (address as *const u8).read_volatile() } != GUARD_BYTE {
             guard::violation(
-                c"the heap is damaged at 0x%08x: somebody wrote over the header of a block",
-                &[block],
+                c"the heap block at 0x%08x of %u bytes was written over its end, at 0x%08x",
+                &[block.content(), asked, address],
             );
         }
-        length
     }
+}
 
-    fn is_free(block: u32) -> bool {
-        word(block + 4) & 0xFFFF_0000 == FREE
-    }
+struct Heap(spore_heap::Heap);
 
-    /// Looks at the guard of a used block.
-    fn check(&self, block: u32) {
-        let asked = word(block + 4) & 0xFFFF;
-        let content = block + HEADER;
-        for address in content + asked..block + word(block) {
-            // SAFETY: inside the block.
-            if unsafe { (address as *const u8).read_volatile() } != GUARD_BYTE {
-                guard::violation(
-                    c"the heap block at 0x%08x of %u bytes was written over its end, at 0x%08x",
-                    &[content, asked, address],
-                );
+impl Heap {
+    /// The first block for which `wanted`; complains about damaged ones before it.
+    fn look(&self, mut wanted: impl FnMut(&Block) -> bool) -> Option<Block> {
+        let mut at = right(self.0.first(&Ram));
+        while let Some(block) = at {
+            if wanted(&block) {
+                return at;
             }
-        }
-    }
-
-    /// Joins the free block with those free behind it; returns its length.
-    fn join(&self, block: u32) -> u32 {
-        let mut length = self.length(block);
-        while block + length < END && Self::is_free(block + length) {
-            length += self.length(block + length);
-            set(block, length);
-        }
-        length
-    }
-
-    fn allocate(&mut self, asked: u32) -> u32 {
-        if asked == 0 || asked > 0xFFFF {
-            return 0;
-        }
-        let wanted = (asked + HEADER + GUARD + 7) & !7;
-        let mut block = self.start;
-        while block < END {
-            if !Self::is_free(block) {
-                self.check(block);
-                block += self.length(block);
-                continue;
-            }
-            let length = self.join(block);
-            if length >= wanted {
-                let rest = length - wanted;
-                let taken = if rest >= 16 {
-                    set(block + wanted, rest);
-                    set(block + wanted + 4, FREE);
-                    wanted
-                } else {
-                    length
-                };
-                set(block, taken);
-                set(block + 4, USED | asked);
-                for address in block + HEADER + asked..block + taken {
-                    // SAFETY: inside the block.
-                    unsafe { (address as *mut u8).write_volatile(GUARD_BYTE) };
-                }
-                self.free -= taken;
-                return block + HEADER;
-            }
-            block += length;
-        }
-        0
-    }
-
-    /// The used block that an address lies in.
-    fn find(&self, address: u32) -> Option<u32> {
-        let mut block = self.start;
-        while block < END {
-            let length = self.length(block);
-            if address < block + length {
-                return (address >= block && !Self::is_free(block)).then_some(block);
-            }
-            block += length;
+            at = right(self.0.next(&Ram, &block));
         }
         None
     }
 
+    fn allocate(&mut self, asked: u32) -> u32 {
+        self.look(|block| {
+            check(block);
+            false
+        });
+        let Some(block) = right(self.0.allocate(&mut Ram, asked, GUARD)) else { return 0 };
+        for address in block.content() + asked..block.end() {
+            // SAFETY: inside the block.
+            unsafe { (address as *mut u8).write_volatile(GUARD_BYTE) };
+        }
+        block.content()
+    }
+
+    /// The used block that an address lies in.
+    fn find(&self, address: u32) -> Option<Block> {
+        self.look(|block| address < block.end()).filter(|block| address >= block.at && block.asked.is_some())
+    }
+
     fn free(&mut self, content: u32) {
-        let block = content.wrapping_sub(HEADER);
-        if self.find(content) != Some(block) {
-            guard::violation(c"vPortFree of 0x%08x, which is no block in use (freed twice?)", &[content]);
-        }
-        self.check(block);
-        let length = self.length(block);
-        set(block + 4, FREE);
+        // The block by a walk: words inside of another's content may look like a header.
+        let Some(block) = self.find(content).filter(|block| block.content() == content) else {
+            right(Err(Fault::NotInUse(content)))
+        };
+        check(&block);
+        right(self.0.free(&mut Ram, content));
         // Whoever reads it still finds this.
-        for address in (content..block + length).step_by(4) {
-            set(address, 0xFEEE_FEEE);
+        for address in (content..block.end()).step_by(4) {
+            Ram.set_word(address, 0xFEEE_FEEE);
         }
-        self.free += length;
-        self.join(block);
     }
 }
 
 /// Makes the heap of what the firmware's variables leave.
 pub fn begin(start: u32) {
-    HEAP.with(|heap| {
-        heap.start = (start + 7) & !7;
-        heap.free = END - heap.start;
-        set(heap.start, heap.free);
-        set(heap.start + 4, FREE);
-    });
+    HEAP.with(|heap| heap.0.begin(&mut Ram, start, END));
 }
 
 /// If the address lies in the heap: the start of the content and the end of what was asked for of the block in use there.
 #[must_use]
 pub fn block_of(address: u32) -> Option<Result<(u32, u32), ()>> {
     HEAP.with(|heap| {
-        (heap.start..END).contains(&address).then(|| {
+        heap.0.range().contains(&address).then(|| {
             let block = heap.find(address).ok_or(())?;
-            Ok((block + HEADER, block + HEADER + (word(block + 4) & 0xFFFF)))
+            Ok((block.content(), block.content() + block.asked.unwrap_or(0)))
         })
     })
 }
@@ -185,7 +139,7 @@ pub fn give(content: u32) {
 /// Bytes free, in all.
 #[unsafe(no_mangle)]
 pub extern "C" fn system_get_free_heap_size() -> u32 {
-    HEAP.with(|heap| heap.free)
+    HEAP.with(|heap| heap.0.free_bytes())
 }
 
 /// Allocates. SDK 2.x has the arguments (size, file, line), 3.x a fourth (whether IRAM will do); what is not used need not be there.

@@ -50,9 +50,9 @@ extern "C" fn spore_sdk_start() -> ! {
         rom::ets_isr_attach(spore_hidden::interrupt::TIMER, timer::interrupt, core::ptr::null_mut());
         rom::ets_isr_unmask(1 << spore_hidden::interrupt::TIMER);
     }
-    eth::begin(system::mac(0));
     parameters::begin();
     wifi::begin();
+    eth::begin(system::mac(0));
     lwip::begin();
     first_words();
     dog::begin();

@@ -47,9 +47,7 @@ pub extern "C" fn low_level_output(netif: *mut Netif, packet: *mut Pbuf) -> i8 {
     let frame = unsafe {
         core::slice::from_raw_parts_mut((start + HEADROOM) as *mut u8, (length - HEADROOM) as usize)
     };
-    // A unicast frame of the access point has nobody to go to: there are no clients.
-    let heard =
-        if is_station { wifi::station::is_joined() } else { frame.first().is_some_and(|byte| byte & 1 != 0) };
+    let heard = if is_station { wifi::station::is_joined() } else { wifi::access_point::is_heard(frame) };
     if !heard {
         COUNTERS.with(|c| c.refused += 1);
         return ERR_NOT_CONNECTED;
@@ -81,7 +79,7 @@ pub extern "C" fn low_level_output(netif: *mut Netif, packet: *mut Pbuf) -> i8 {
             &[packet as u32, u32::from(references)],
         );
     }
-    if is_station {
+    if is_station || wifi::access_point::has_guests() {
         eth::send(frame);
     }
     COUNTERS.with(|c| c.sent += 1);

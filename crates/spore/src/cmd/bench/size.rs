@@ -12,6 +12,6 @@ pub fn measure(stage: &Stage, report: &mut Report) -> Outcome {
     report.add("size of a node", bytes("memory", stage.status()?.node_bytes));
     let members = size_of::<Members<MEMBERS>>();
     report.add(format!("size of the list of {MEMBERS} members"), bytes("memory", members as u64));
-    report.add("size of the page", bytes("compressed", spore_node::page::LENGTH as u64));
+    report.add("size of the page", bytes("compressed", spore_node::page::NODE.length as u64));
     Ok(())
 }

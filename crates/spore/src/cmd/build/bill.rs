@@ -55,9 +55,9 @@ impl Share {
 }
 
 /// Addresses of instruction RAM.
-const IRAM: std::ops::Range<u32> = 0x4010_0000..0x4010_8000;
-/// Addresses of data RAM.
-const DRAM: std::ops::Range<u32> = 0x3FFE_8000..0x3FFF_C000;
+pub const IRAM: std::ops::Range<u32> = 0x4010_0000..0x4010_8000;
+/// Addresses of data RAM that programs have.
+pub const DRAM: std::ops::Range<u32> = 0x3FFE_8000..0x3FFF_C000;
 
 /// What there is.
 pub mod limit {

@@ -2,7 +2,7 @@
 
 use super::disasm::{self, Function};
 use super::flow::{self, Object, Summary, World};
-use super::link::{Linked, names};
+use super::link::{HEAP, Linked, names};
 use super::map::Input;
 use super::place;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -199,7 +199,9 @@ pub fn cache_off(program: &Program, rules: &CacheRules, ours: &str) -> Vec<Viola
     let inputs = &program.linked.inputs;
     let is_root = |function: &Function| {
         let input = inputs.iter().find(|input| (input.address..input.end()).contains(&function.address));
-        let ours = input.is_some_and(|input| place::is_iram(&input.name) && input.file.ends_with(ours));
+        let ours = input.is_some_and(|input| {
+            (place::is_iram(&input.name) && input.file.ends_with(ours)) || input.file.ends_with(HEAP.object)
+        });
         ours || rules.roots.contains(&pretty(&function.name)) || rules.roots.contains(&function.name)
     };
     let mut queue: VecDeque<usize> =
@@ -259,7 +261,7 @@ pub fn frames(program: &Program, ours: &str) -> Vec<Violation> {
         let address = program.functions[index].address;
         let input =
             program.linked.inputs.iter().find(|input| (input.address..input.end()).contains(&address));
-        if !input.is_some_and(|input| input.file.ends_with(ours)) {
+        if !input.is_some_and(|input| input.file.ends_with(ours) || input.file.ends_with(HEAP.object)) {
             continue;
         }
         let name = program.name(index);

@@ -52,6 +52,8 @@ pub struct Symbol {
 #[derive(Debug, Clone, Default)]
 pub struct Elf {
     pub sections: Vec<Section>,
+    /// Where it begins.
+    pub entry: u32,
     /// By address.
     pub symbols: Vec<Symbol>,
     pub names: BTreeMap<String, u32>,
@@ -70,7 +72,7 @@ impl Elf {
     fn parse(data: &[u8]) -> object::Result<Self> {
         let file = ElfFile::<Header>::parse(data)?;
         let endian = file.endian();
-        let mut elf = Self::default();
+        let mut elf = Self { entry: file.entry() as u32, ..Self::default() };
         for section in file.sections() {
             let header = section.elf_section_header();
             let flags = header.sh_flags(endian);

@@ -2,13 +2,14 @@
 
 use super::bill::{Bill, Share};
 use super::check::{self, CacheRules, Program, Violation};
-use super::link::{APP, BOOTLOADER, Linker, ROM, SDK, Sdk, text, write};
-use super::sdk::Libraries;
-use super::{BuildArgs, fresh, tools};
+use super::link::{APP, BOOTLOADER, HEAP, Heap, Linker, ROM, SDK, Sdk, names, text, write};
+use super::sdk::{Libraries, NO_RADIO};
+use super::{BuildArgs, fresh, layout, tools};
 use crate::context::{Context, PROGRAM};
 use crate::exit::{Failure, Outcome};
 use spore_image::Version;
 use spore_pack::PackError;
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ pub(in crate::cmd) const CHIPS: [(&str, u32); 3] =
     [("chip.bin", 1 << 20), ("chip-2M.bin", 2 << 20), ("chip-4M.bin", 4 << 20)];
 /// How many bytes before its end a chip has the radio's calibration.
 const RADIO_BEFORE_END: usize = 4 * 4096;
+/// How many it has room for: a sector. Espressif's file has 128.
+const RADIO_BYTES: usize = 4096;
 /// Where docs/memory.md keeps the bill.
 const MARKS: (&str, &str) = ("<!-- bill -->\n```\n", "```\n<!-- /bill -->");
 
@@ -50,9 +53,13 @@ pub fn run(args: &BuildArgs, sdk: &Sdk, context: &mut Context) -> Outcome {
         Sdk::StandIn => context.note(
             "without Espressif's SDK (ESP8266_SDK_DIR) the firmware is linked with stand-ins, for the emulator",
         ),
-        Sdk::Espressif(libraries) => {
+        Sdk::Espressif(libraries, heap) => {
             let version = libraries.version()?;
-            context.note(&format!("the firmware is linked with Espressif's SDK {version}, for chips"));
+            let heap = if *heap == Heap::Ours { " and a heap of ours, because it has none" } else { "" };
+            context.note(&format!("the firmware is linked with Espressif's SDK {version}{heap}, for chips"));
+            if libraries.radio()?.is_none() {
+                context.note(NO_RADIO);
+            }
         }
     }
     let bill = match up_to_date(&places, args, sdk, &version, context)? {
@@ -96,7 +103,7 @@ fn up_to_date(
     context: &Context,
 ) -> Outcome<(String, Option<String>)> {
     let program = std::env::current_exe().unwrap_or_default();
-    let crates = ["sentence", "wire", "image", "boot", "core", "node"]
+    let crates = ["sentence", "wire", "image", "boot", "core", "node", "heap"]
         .map(|name| context.root.join(format!("crates/spore-{name}")));
     let others = ["examples", "Cargo.toml"].map(|name| context.root.join(name));
     let mut paths = vec![program.as_path(), places.firmware.as_path()];
@@ -104,7 +111,9 @@ fn up_to_date(
     let mut outputs = vec!["bootloader.elf", "bootloader.bin", "firmware.elf", "firmware.spore", "bill.json"];
     match sdk {
         Sdk::StandIn => outputs.push("rom.elf"),
-        Sdk::Espressif(libraries) => paths.extend(libraries.files().iter().map(PathBuf::as_path)),
+        Sdk::Espressif(libraries, _) => {
+            paths.extend(libraries.files().iter().map(PathBuf::as_path).chain(libraries.radio_file()));
+        }
     }
     let inputs = fresh::fingerprint(&paths, &[&args.name, version.as_str()])?;
     let mut outputs = outputs.into_iter().chain(CHIPS.map(|(name, _)| name));
@@ -129,7 +138,8 @@ fn make(
     let quiet = context.quiet || !std::io::stderr().is_terminal();
     let packages: &[&str] = match sdk {
         Sdk::StandIn => &[APP.package, SDK.package, BOOTLOADER, ROM],
-        Sdk::Espressif(_) => &[APP.package, BOOTLOADER],
+        Sdk::Espressif(_, Heap::Own) => &[APP.package, BOOTLOADER],
+        Sdk::Espressif(_, Heap::Ours) => &[APP.package, HEAP.package, BOOTLOADER],
     };
     let libraries = tools::cargo(&places.firmware, packages, &env, quiet)?;
     context.note("linking");
@@ -152,10 +162,15 @@ fn make(
             let stand_in = linker.partial(SDK)?;
             linker.firmware(&script("app.ld"), &[&app, &stand_in], &[], &elf)?
         }
-        Sdk::Espressif(libraries) => {
+        Sdk::Espressif(libraries, heap) => {
             let mut files = libraries.files().to_vec();
             files.push(Libraries::arithmetic()?);
-            linker.firmware(&script("app.ld"), &[&app], &files, &elf)?
+            let mut objects = vec![app];
+            if *heap == Heap::Ours {
+                objects.push(linker.partial(HEAP)?);
+            }
+            let objects: Vec<_> = objects.iter().map(PathBuf::as_path).collect();
+            linker.firmware(&script("app.ld"), &objects, &files, &elf)?
         }
     };
 
@@ -164,7 +179,7 @@ fn make(
     let packed = pack(&out("firmware.elf"), sdk, args, version);
     let bootloader = bootloader_image(&read(&out("bootloader.elf"))?);
     let mut bill = Bill::new(&program, &stays, APP.object);
-    if let Sdk::Espressif(libraries) = sdk {
+    if let Sdk::Espressif(libraries, _) = sdk {
         bill.share = Share::of(&program, APP.object, libraries.version()?);
     }
     bill.bootloader = match &bootloader {
@@ -176,19 +191,23 @@ fn make(
         bill.relocations = packed.relocations;
         bill.relocation_table = packed.table;
     }
-    let rules = cache_rules(&script("cache-off.txt"))?;
+    let rules = Rules {
+        cache: cache_rules(&script("cache-off.txt"))?,
+        rom: layout::assignments(&(text(&script("rom.ld"))? + &text(&script("rom-sdk.ld"))?)),
+        contract: names(&text(&places.firmware.join(APP.exports))?),
+    };
     let found = violations(&program, &rules, &bill);
-    let text = bill.text();
+    let bill_text = bill.text();
     if !found.is_empty() {
         let lines: Vec<_> = found.iter().map(|violation| format!("- {violation}")).collect();
         let message = format!("the firmware must not be used:\n{}", lines.join("\n"));
         if !args.unchecked {
-            write!(context.out, "{text}")?;
+            write!(context.out, "{bill_text}")?;
             return Err(Failure::other(message));
         }
         context.note(&message);
         if packed.is_err() || bootloader.is_err() {
-            write!(context.out, "{text}")?;
+            write!(context.out, "{bill_text}")?;
         }
     }
     let packed = packed?;
@@ -200,30 +219,51 @@ fn make(
     for (name, bytes) in CHIPS {
         let mut chip = spore_pack::chip(&bootloader, &packed.image, bytes)
             .map_err(|error| Failure::other(format!("cannot make a chip of this: {error}")))?;
-        if let Sdk::Espressif(libraries) = sdk {
-            put_radio(&mut chip, libraries);
+        if let Sdk::Espressif(libraries, _) = sdk
+            && let Some(radio) = libraries.radio()?
+        {
+            put_radio(&mut chip, &radio);
         }
         write(&out(name), &chip)?;
     }
-    write(&out("bill.txt"), text.as_bytes())?;
+    write(&out("bill.txt"), bill_text.as_bytes())?;
     let json = serde_json::to_string(&bill)
         .map_err(|error| Failure::other(format!("cannot write JSON: {error}")))?;
     write(&out("bill.json"), json.as_bytes())?;
-    Ok(text)
+    Ok(bill_text)
 }
 
 /// Puts the radio's calibration where the SDK looks for it: in the last sector but three.
-fn put_radio(chip: &mut [u8], libraries: &Libraries) {
-    let start = chip.len() - RADIO_BEFORE_END;
-    if let Some((data, place)) = libraries.radio().zip(chip.get_mut(start..)) {
-        place.iter_mut().zip(data).for_each(|(to, from)| *to = from);
-    }
+pub(in crate::cmd) fn put_radio(chip: &mut [u8], data: &[u8]) {
+    let start = chip.len().saturating_sub(RADIO_BEFORE_END);
+    chip.iter_mut().skip(start).take(RADIO_BYTES).zip(data).for_each(|(to, from)| *to = *from);
 }
 
-fn violations(program: &Program, rules: &CacheRules, bill: &Bill) -> Vec<Violation> {
-    let mut found = check::arithmetic(program);
+/// The radio's calibration in a chip's content, if there is one.
+pub(in crate::cmd) fn radio_of(chip: &[u8]) -> Option<Vec<u8>> {
+    let start = chip.len().checked_sub(RADIO_BEFORE_END)?;
+    let data = chip.get(start..)?.get(..RADIO_BYTES)?;
+    data.iter().any(|byte| *byte != 0xFF).then(|| data.to_vec())
+}
+
+/// What the checks go by.
+struct Rules {
+    cache: CacheRules,
+    /// Addresses in the ROM.
+    rom: BTreeMap<String, u32>,
+    /// What the SDK wants of the firmware.
+    contract: Vec<String>,
+}
+
+fn violations(program: &Program, rules: &Rules, bill: &Bill) -> Vec<Violation> {
+    let mut found = layout::vectors(program);
+    found.extend(layout::sections(&program.linked.elf));
+    found.extend(layout::rom(program, &rules.rom));
+    found.extend(layout::contract(program, &rules.contract, APP.object));
+    found.extend(check::arithmetic(program));
     found.extend(check::narrow(program));
-    found.extend(check::cache_off(program, rules, APP.object));
+    found.extend(layout::known_addresses(program, APP.object));
+    found.extend(check::cache_off(program, &rules.cache, APP.object));
     found.extend(check::frames(program, APP.object));
     found.extend(bill.over());
     found

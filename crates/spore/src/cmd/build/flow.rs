@@ -74,6 +74,8 @@ pub struct Summary {
     pub literals: BTreeSet<(u32, u32)>,
     /// Narrow loads, and stores of any kind, through an address made from an object.
     pub narrow: BTreeSet<Narrow>,
+    /// Narrow loads and stores at known addresses: where, and of which address.
+    pub parts: BTreeSet<(u32, u32)>,
     /// Objects whose address leaves the function or becomes part of a number.
     pub escapes: Origins,
 }
@@ -394,6 +396,10 @@ impl Analysis<'_> {
         let (Some(reg), Some(base)) = (insn.reg(0), insn.reg(1).map(|base| state.regs[base].clone())) else {
             return;
         };
+        let known = base.exact.map(|base| base.wrapping_add(insn.number(2).unwrap_or(0)));
+        if let Some(address) = known.filter(|_| !matches!(insn.op.as_str(), "l32i" | "s32i")) {
+            self.summary.parts.insert((insn.address, address));
+        }
         let slot = base.frame.map(|place| place.wrapping_add(insn.number(2).unwrap_or(0) as i32));
         match insn.op.as_str() {
             "l32i" => {

@@ -6,8 +6,8 @@ use super::place::{self, Stays};
 use super::sdk::{self, Libraries};
 use super::tools::{output, xtensa};
 use crate::exit::{Failure, Outcome};
-use object::{Object as _, ObjectSection as _};
-use std::collections::BTreeMap;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What the firmware is linked with.
@@ -16,7 +16,16 @@ pub enum Sdk {
     /// The stand-in of firmware/virtual/sdk, for the emulator.
     StandIn,
     /// Espressif's libraries, for chips.
-    Espressif(Libraries),
+    Espressif(Libraries, Heap),
+}
+
+/// The heap that Espressif's libraries use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heap {
+    /// The one they bring.
+    Own,
+    /// firmware/heap, because they bring none.
+    Ours,
 }
 
 impl Sdk {
@@ -24,7 +33,7 @@ impl Sdk {
     pub fn board(&self) -> &'static str {
         match self {
             Self::StandIn => "esp8266-qemu",
-            Self::Espressif(_) => "esp8266",
+            Self::Espressif(..) => "esp8266",
         }
     }
 }
@@ -43,6 +52,8 @@ pub struct Part {
 pub const APP: Part = Part { package: "spore-firmware", exports: "virtual/sdk/imports.txt", object: "app.o" };
 /// The stand-in for the SDK.
 pub const SDK: Part = Part { package: "spore-sdk", exports: "virtual/sdk/exports.txt", object: "sdk.o" };
+/// The heap for copies of the SDK without one. All of it lies in instruction RAM.
+pub const HEAP: Part = Part { package: "spore-sdk-heap", exports: "heap/exports.txt", object: "heap.o" };
 /// The package of the second stage.
 pub const BOOTLOADER: &str = "spore-bootloader";
 /// The package of the stand-in for the chip and its ROM.
@@ -104,6 +115,11 @@ impl Linker {
         }
         // What the ROM has is not to be taken from the compiler's library: its addresses come first.
         output(ld.arg(self.rom_addresses()).arg(self.library(part.package)))?;
+        let missing = undefined(&whole, &exports)?;
+        if !missing.is_empty() {
+            return Err(Failure::other(format!("{} lacks {}", part.package, missing.join(", ")))
+                .hint(format!("firmware/{} lists what others use of it", part.exports)));
+        }
         let keep = object.with_extension("exports");
         write(&keep, (exports.join("\n") + "\n").as_bytes())?;
         output(
@@ -182,6 +198,20 @@ fn section_alignments(path: &Path) -> Outcome<Vec<(String, u64)>> {
         .sections()
         .filter_map(|section| Some((section.name().ok()?.to_owned(), section.align())))
         .collect())
+}
+
+/// Those of these symbols that an object does not define.
+fn undefined(path: &Path, names: &[String]) -> Outcome<Vec<String>> {
+    let data = std::fs::read(path)
+        .map_err(|error| Failure::other(format!("cannot read {}: {error}", path.display())))?;
+    let file = object::File::parse(&*data)
+        .map_err(|error| Failure::other(format!("cannot read {}: {error}", path.display())))?;
+    let defined: BTreeSet<&str> = file
+        .symbols()
+        .filter(|symbol| symbol.is_definition())
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
+    Ok(names.iter().filter(|name| !defined.contains(name.as_str())).cloned().collect())
 }
 
 /// The names in a list: one a line, `#` begins a comment.

@@ -7,6 +7,7 @@ pub(in crate::cmd) mod elf;
 pub(in crate::cmd) mod esp8266;
 mod flow;
 mod fresh;
+mod layout;
 mod link;
 mod map;
 mod place;
@@ -14,13 +15,13 @@ mod sdk;
 mod stack;
 #[cfg(test)]
 mod tests;
-mod tools;
+pub(in crate::cmd) mod tools;
 mod virtual_board;
 
 use crate::context::Context;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
-use link::Sdk;
+use link::{Heap, Sdk};
 use sdk::Libraries;
 use spore_image::{Act, VIRTUAL_BOARD, Version};
 use std::path::PathBuf;
@@ -60,10 +61,19 @@ pub struct BuildArgs {
 /// Make what emulated boards are made of, if anything changed since it was made; only messages are shown. Name and version
 /// of the firmware stay what they were in the last build.
 pub fn for_emulator(context: &Context) -> Outcome {
-    let built = context.root.join("build").join(Sdk::StandIn.board()).join(crate::image::BUILT);
+    again(Sdk::StandIn.board(), context)
+}
+
+/// The same for chips, with the SDK that `ESP8266_SDK_DIR` names.
+pub fn for_chip(context: &Context) -> Outcome {
+    again("esp8266", context)
+}
+
+fn again(board: &str, context: &Context) -> Outcome {
+    let built = context.root.join("build").join(board).join(crate::image::BUILT);
     let header = std::fs::read(built).ok().and_then(|bytes| spore_image::Header::parse(&bytes).ok());
     let args = BuildArgs {
-        board: Sdk::StandIn.board().to_owned(),
+        board: board.to_owned(),
         version: header.as_ref().map(|header| header.version.clone()),
         name: header.map_or("spore".to_owned(), |header| header.name.as_str().to_owned()),
         behaviour: Act::Healthy,
@@ -84,7 +94,14 @@ pub fn run(args: &BuildArgs, context: &mut Context) -> Outcome {
         "esp8266" => {
             let folder = context.env.get("ESP8266_SDK_DIR").filter(|setting| !setting.value.is_empty());
             let sdk = match folder {
-                Some(setting) => Sdk::Espressif(Libraries::find(&context.root.join(setting.value))?),
+                Some(setting) => {
+                    let radio =
+                        context.env.get("ESP8266_PHY_DATA").filter(|setting| !setting.value.is_empty());
+                    let radio = radio.map(|setting| context.root.join(setting.value));
+                    let libraries = Libraries::find(&context.root.join(setting.value), radio)?;
+                    let heap = if libraries.has_heap()? { Heap::Own } else { Heap::Ours };
+                    Sdk::Espressif(libraries, heap)
+                }
                 None => Sdk::StandIn,
             };
             esp8266::run(args, &sdk, context)

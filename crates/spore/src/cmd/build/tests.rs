@@ -1,6 +1,8 @@
 //! The checks, shown on small programs made with the assembler for the ESP8266's core. Without that assembler there is nothing to show
 //! them on: `need_binutils` is asked first, and the tests end there.
 
+mod layout;
+
 use super::bill::{Bill, Share};
 use super::check::{self, CacheRules, Program, Violation};
 use super::link::{Linked, Linker};

@@ -123,6 +123,11 @@ pub fn need_binutils(context: &Context) -> Outcome {
     )))
 }
 
+/// Install a Debian package if that needs no question answered; whether it did well.
+pub fn install_package(package: &str) -> bool {
+    is_there("apt-get") && as_root("apt-get", &["install", "-y", "-q", package])
+}
+
 /// Run a command as root, directly or through sudo when it asks no question; whether it did well.
 fn as_root<'a>(program: &str, args: impl IntoIterator<Item = &'a &'a str>) -> bool {
     let mut command = if rustix::process::getuid().is_root() {

@@ -1,4 +1,6 @@
-//! The own access point. Nobody can join it in the emulator: its interface is up, has no clients, and what is sent to all is heard by none.
+//! The own access point. Unless `board.txt` says `guests=1`, nobody can join it in the emulator: its interface is up, has no clients, and
+//! what is sent to all is heard by none. With guests its frames are on the same wire as the station's, told apart by the chip's
+//! second hardware address; guests send what is for everybody to that address, too.
 
 use crate::{
     cell::Locked,
@@ -14,6 +16,7 @@ struct AccessPoint {
     netif: *mut Netif,
     address: IpInfo,
     dhcps: bool,
+    guests: bool,
 }
 
 /// 192.168.4.1 of 24 bits, in network order.
@@ -24,17 +27,43 @@ static SELF: Locked<AccessPoint> = Locked::new(AccessPoint {
     netif: core::ptr::null_mut(),
     address: ADDRESS,
     dhcps: true,
+    guests: false,
 });
 
 /// Takes what was stored.
 pub fn begin(stored: &Parameters) {
-    SELF.with(|own| own.config = stored.access_point);
+    let mut value = [0; 1];
+    let guests = spore_hidden::board("guests", &mut value) == Some(1) && value == *b"1";
+    SELF.with(|own| (own.config, own.guests) = (stored.access_point, guests));
 }
 
 /// The interface; null while switched off.
 #[must_use]
 pub fn netif() -> *mut Netif {
     SELF.with(|own| own.netif)
+}
+
+/// The interface, if this frame is a guest's and the access point is open.
+#[must_use]
+pub fn hears(frame: &[u8]) -> *mut Netif {
+    let own = SELF.get();
+    if own.guests && frame.get(..6) == Some(&crate::system::mac(1)[..]) {
+        own.netif
+    } else {
+        core::ptr::null_mut()
+    }
+}
+
+/// Whether what it sends is heard by anybody: there are guests, or it is for everybody.
+#[must_use]
+pub fn is_heard(frame: &[u8]) -> bool {
+    has_guests() || frame.first().is_some_and(|byte| byte & 1 != 0)
+}
+
+/// Whether there may be guests.
+#[must_use]
+pub fn has_guests() -> bool {
+    SELF.with(|own| own.guests)
 }
 
 /// Channel as configured.
@@ -139,10 +168,10 @@ pub extern "C" fn wifi_softap_get_config(config: *mut SoftApConfig) -> bool {
     true
 }
 
-/// Clients joined: none.
+/// Clients joined: one or none.
 #[unsafe(no_mangle)]
 pub extern "C" fn wifi_softap_get_station_num() -> u8 {
-    0
+    u8::from(has_guests() && !netif().is_null())
 }
 
 /// Starts the DHCP server, now and whenever the access point is opened.
