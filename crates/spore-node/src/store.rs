@@ -151,7 +151,15 @@ pub(crate) fn save_in<F: NorFlash>(
         return Err(StoreError::TooLarge);
     }
     let mut map = storage(flash, area).ok_or(StoreError::Flash)?;
-    block_on(map.store_item(room, &SETTINGS, &Record(config))).map_err(|_| StoreError::Flash)
+    let record = Record(config);
+    let stored = match block_on(map.store_item(room, &SETTINGS, &record)) {
+        // Foreign bytes, of what was on the chip before: there is nothing to keep, for nothing can be read.
+        Err(sequential_storage::Error::Corrupted { .. }) => {
+            block_on(map.erase_all()).and_then(|()| block_on(map.store_item(room, &SETTINGS, &record)))
+        }
+        stored => stored,
+    };
+    stored.map_err(|_| StoreError::Flash)
 }
 
 /// Size of the area and of the record that these settings make; works in `room`.
@@ -256,6 +264,20 @@ mod tests {
         println!("{used} bytes");
         // The times of this one are not all at their longest: ten times five bytes at most.
         assert!(used + 30 <= LARGEST, "{used}");
+    }
+
+    #[test]
+    fn what_another_firmware_left_in_the_area_is_erased() {
+        for byte in [0x00, 0x55, 0xA5] {
+            let mut flash = Flash::ram(64 * 1024);
+            let area = 0..12_288;
+            flash.burn(0, &[byte; 12_288]).unwrap();
+            let mut read = Config::new();
+            assert!(!load(&mut flash, area.clone(), &mut read));
+            save(&mut flash, area.clone(), &largest()).unwrap();
+            assert!(load(&mut flash, area.clone(), &mut read));
+            assert_eq!(read, largest(), "{byte:#x}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::handoff::Begin;
 use crate::radio::{self, WifiRadio};
 use crate::system::ChipSystem;
 use core::cell::RefCell;
+use core::fmt::Write as _;
 use core::future::Future;
 use core::pin::pin;
 use embassy_executor::raw::TaskStorage;
@@ -17,7 +18,7 @@ use relay as _;
 use relay::Relay;
 use spore_board::Pins;
 use spore_boot::rtc::Request;
-use spore_node::service::Service;
+use spore_node::service::{Sentence, Service, sentence};
 use spore_node::{Assembled, Exit, Memory, Network, Node, Parts, Refuser, Start, Worker, limits};
 use spore_rt::crash;
 use spore_rt::executor::named;
@@ -180,10 +181,10 @@ extern "C" fn started() {
     let flash: &RefCell<Flash> = FLASH.init(RefCell::new(Flash::new(flash_bytes)));
     let Some(begin) = begin(flash, flash_bytes) else {
         // The bootloader did not start us, or flash went bad since: let it decide anew.
-        return fail("no handoff from the bootloader");
+        return fail(sentence!("no handoff from the bootloader"));
     };
     let Some(node) = put_together(flash, flash_bytes, begin) else {
-        return fail("the node cannot be put together");
+        return fail(sentence!("the node cannot be put together"));
     };
     let spawner = executor::start();
     spawn_network(spawner, node.network);
@@ -293,10 +294,21 @@ fn spawn<S, E>(spawner: Spawner, token: Result<SpawnToken<S>, E>) {
     }
 }
 
-fn fail(why: &str) {
-    for byte in why.bytes().chain(*b"\r\n") {
-        // SAFETY: no preconditions.
-        unsafe { rom::uart_tx_one_char(byte) };
-    }
+fn fail(why: Sentence) {
+    // The line takes everything.
+    let _ = writeln!(Line, "{why}\r");
     panic!("the node cannot start");
+}
+
+/// The serial line.
+struct Line;
+
+impl core::fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for byte in text.bytes() {
+            // SAFETY: no preconditions.
+            unsafe { rom::uart_tx_one_char(byte) };
+        }
+        Ok(())
+    }
 }
