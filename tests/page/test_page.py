@@ -101,6 +101,14 @@ class Case(unittest.TestCase):
 
     def click(self, css):
         self.js("document.querySelector(arguments[0]).scrollIntoView({block:'center'})", css)
+        # Cards that come in later move it, and a click on its way misses.
+        places = []
+
+        def rests():
+            places.append(self.js("const r=document.querySelector(arguments[0]).getBoundingClientRect();return [r.x,r.y]", css))
+            return len(places) > 3 and places[-1] == places[-2] == places[-3]
+
+        self.until(rests, f"{css} to rest")
         self.one(css).click()
 
 

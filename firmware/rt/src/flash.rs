@@ -26,7 +26,7 @@ impl Flash {
         let end = u32::try_from(length).ok().and_then(|length| offset.checked_add(length));
         match end {
             Some(end) if end > self.bytes => Err(FlashError(NorFlashErrorKind::OutOfBounds)),
-            Some(end) if offset % align == 0 && end % align == 0 => Ok(()),
+            Some(end) if offset.is_multiple_of(align) && end.is_multiple_of(align) => Ok(()),
             Some(_) => Err(FlashError(NorFlashErrorKind::NotAligned)),
             None => Err(FlashError(NorFlashErrorKind::OutOfBounds)),
         }

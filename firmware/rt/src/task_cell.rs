@@ -27,6 +27,7 @@ impl<T> TaskCell<T> {
     ///
     /// # Safety
     /// At most once for a cell, and nothing else of it may be used after that.
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that there is no other")]
     pub unsafe fn lend(&'static self) -> &'static mut T {
         // SAFETY: the caller's.
         unsafe { &mut *self.0.get() }
