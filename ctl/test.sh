@@ -97,12 +97,20 @@ emulated() {
   qemu-system-xtensa -netdev help | grep -qx user || skip 'this QEMU was built without its user network'
   need xtensa-lx106-elf-ld binutils-xtensa-lx106 || skip "no binutils for the ESP8266's core, and they could not be installed"
   need xtensa-lx106-elf-gcc gcc-xtensa-lx106 || skip "no gcc for the ESP8266's core, and it could not be installed"
-  local channel
-  channel=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' firmware/rust-toolchain.toml)
-  [ -d "$(rustc "+$channel" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ] ||
-    rustup toolchain install "$channel" --no-self-update --profile minimal --component rust-src ||
-    skip "no Rust $channel with rust-src, and it could not be installed"
+  firmware_rust || skip "no Rust of firmware/rust-toolchain.toml with rust-src, and it could not be installed"
   spore && "$SPORE" build
+}
+
+# The firmware's Rust, with the components given beside rust-src.
+firmware_rust() {
+  local channel components='--component rust-src' component
+  channel=$(sed -n 's/^channel *= *"\(.*\)"/\1/p' firmware/rust-toolchain.toml)
+  for component; do components="$components --component $component"; done
+  if [ -d "$(rustc "+$channel" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ]; then
+    [ $# = 0 ] || cargo "+$channel" "$1" --version >/dev/null 2>&1 && return
+  fi
+  # shellcheck disable=SC2086 # a list of words
+  rustup toolchain install "$channel" --no-self-update --profile minimal $components
 }
 
 # Runs pytest, after the words given in `wrap` (a namespace, say). What it counted goes into <suite>.*.xml.
@@ -132,7 +140,15 @@ suite_deny() {
   "$venv/bin/python" ctl/check_dependencies.py
 }
 
-suite_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+suite_clippy() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings || return
+  firmware_rust clippy || { echo 'without the firmware: no clippy of its Rust'; return 0; }
+  local feature
+  for feature in '' sensor; do
+    (cd firmware && cargo clippy --release --locked --package spore-firmware --features "$feature" -- -D warnings) || return
+  done
+  (cd firmware && cargo clippy --release --locked --workspace -- -D warnings)
+}
 
 suite_no_std() {
   if command -v rustup >/dev/null 2>&1; then

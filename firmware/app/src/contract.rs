@@ -201,7 +201,7 @@ pub fn receive<R>(f: impl FnOnce(&mut [u8]) -> R) -> R {
 fn give_back(pbuf: *mut Pbuf) {
     // SAFETY: a descriptor of `RX`, whose buffer is the SDK's until it is recycled here, once.
     unsafe {
-        let eb = core::mem::replace(&mut (*pbuf).eb, ptr::null_mut());
+        let eb = core::mem::take(&mut (*pbuf).eb);
         if !eb.is_null() {
             system_pp_recycle_rx_pkt(eb);
         }
@@ -505,14 +505,14 @@ extern "C" fn pbuf_free(pbuf: *mut Pbuf) -> u8 {
                 LINK.with(|link| link.wake());
             }
             KIND_REF => {
-                let eb = core::mem::replace(&mut (*pbuf).eb, ptr::null_mut());
+                let eb = core::mem::take(&mut (*pbuf).eb);
                 if !eb.is_null() {
                     system_pp_recycle_rx_pkt(eb);
                 }
                 *pbuf = Pbuf::FREE;
             }
             KIND_RAM => {
-                let eb = core::mem::replace(&mut (*pbuf).eb, ptr::null_mut());
+                let eb = core::mem::take(&mut (*pbuf).eb);
                 if !eb.is_null() {
                     system_pp_recycle_rx_pkt(eb);
                 }

@@ -137,14 +137,13 @@ extern "C" fn happened(event: *const sdk::SystemEvent) {
     }
 }
 
-extern "C" fn scanned(mut list: *const sdk::BssInfo, status: u32) {
+extern "C" fn scanned(list: *const sdk::BssInfo, status: u32) {
     STATE.with(|state| {
         state.found.clear();
+        let mut next = if status == 0 { list } else { core::ptr::null() };
         // SAFETY: a list of the SDK's, alive during this call.
-        while status == 0
-            && let Some(bss) = unsafe { list.as_ref() }
-        {
-            list = bss.next;
+        while let Some(bss) = unsafe { next.as_ref() } {
+            next = bss.next;
             let found = Found {
                 bssid: bss.bssid,
                 ssid: bss.ssid,

@@ -138,8 +138,11 @@ pub extern "C" fn vPortFree(content: *mut c_void) {
 }
 
 /// Moves to a block of another length; the old one stays when there is no room.
+///
+/// # Safety
+/// `content` is a block in use, or null.
 #[unsafe(no_mangle)]
-pub extern "C" fn pvPortRealloc(content: *mut c_void, bytes: u32) -> *mut c_void {
+pub unsafe extern "C" fn pvPortRealloc(content: *mut c_void, bytes: u32) -> *mut c_void {
     if content.is_null() {
         return allocate(bytes);
     }
