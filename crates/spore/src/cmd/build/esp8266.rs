@@ -190,6 +190,10 @@ fn make(
     if let Ok(packed) = &packed {
         bill.relocations = packed.relocations;
         bill.relocation_table = packed.table;
+        if let Sdk::Espressif(..) = sdk {
+            // What the packer adds (gaps, the table of segments) is there because of the SDK's sections, for the most part.
+            bill.share.image = (packed.image.len() as u32).saturating_sub(bill.flash.total());
+        }
     }
     let rules = Rules {
         cache: cache_rules(&script("cache-off.txt"))?,
