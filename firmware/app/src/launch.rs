@@ -241,7 +241,8 @@ fn on_pins(pins: Pins) -> &'static dyn Service {
     SENSOR.init(Sensor::new(pins.adc, i2c, None))
 }
 
-#[inline(never)]
+/// A part of [`started`], whose frame it shares: the deepest stack there is has both.
+#[inline(always)]
 fn put_together(
     flash: &'static RefCell<Flash>,
     flash_bytes: u32,
