@@ -144,7 +144,8 @@ impl Start<'_> {
 ///
 /// # Errors
 /// [`AssembleError`]; the memory is used up then.
-#[inline(never)]
+// Part of its caller's frame: nothing at a start is deeper.
+#[inline(always)]
 pub fn assemble<'m, 'a: 'm, B: Board>(
     memory: &'m mut Memory<'a>,
     parts: Parts<'a, B>,
