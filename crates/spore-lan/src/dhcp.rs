@@ -142,14 +142,6 @@ impl DhcpDevice {
         Self { port, server }
     }
 
-    /// Serves, and discards all other frames. For a LAN that needs nothing but addresses from its server.
-    pub async fn serve(self) {
-        loop {
-            let frame = self.port.receive().await;
-            self.offer(&frame);
-        }
-    }
-
     /// Lets the server have a frame; says whether it was for it.
     fn offer(&self, frame: &[u8]) -> bool {
         let concerned = DhcpServer::concerns(frame);

@@ -17,8 +17,9 @@ use spore_wire::portal::{self, Question};
 
 /// First address that a guest gets; the others follow.
 const FIRST_GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 100);
-/// Guests with an address of their own: as many as Espressif's SDK lets in.
-const GUESTS: usize = 4;
+/// Guests with an address of their own: twice as many as boards let in at a time, so that a newcomer does not get the address of
+/// somebody who is still there when another has left.
+const GUESTS: usize = 8;
 /// Mask of the access point's network.
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 /// Seconds until a guest asks for its address again.

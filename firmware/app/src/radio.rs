@@ -15,7 +15,7 @@ const STATION_AND_ACCESS_POINT: u8 = 3;
 /// What `wifi_station_get_rssi` says without a link.
 const NO_RSSI: i8 = 31;
 /// Networks of a scan that wait to be told, the strongest: as many as the node keeps.
-const FOUND: usize = 6;
+const FOUND: usize = spore_node::limits::SCAN;
 /// Milliseconds between beacons of the own access point, the SDK's usual.
 const BEACON_INTERVAL: u16 = 100;
 /// Clients that the own access point takes: the SDK's most.
